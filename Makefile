@@ -1,0 +1,40 @@
+# Everything that a bare machine needs is set up by the targets themselves; set-up that is done takes
+# no time to find done.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help venv engine images demo test lint bench clean
+
+bin := .venv/bin
+
+help: ## show this
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+
+demo: venv engine images ## release the example shop, watch it, break it, roll it back
+	$(bin)/python examples/shop/demo.py
+
+test: venv engine images lint ## lint, then every test; pick some with ARGS="-k rollback"
+	$(bin)/pytest $(ARGS)
+
+lint: venv ## ruff, mypy and the import contracts
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+	$(bin)/lint-imports --no-logo
+
+bench: venv engine images ## measure what a release costs; more with ARGS=
+	$(bin)/python -m bench $(ARGS)
+
+venv: ## .venv with the locked dependencies
+	@scripts/venv.sh
+
+engine: ## a Docker engine that answers, installed and started if need be
+	@scripts/engine.sh
+
+images: engine ## the base images of the demo and the tests
+	@scripts/images.sh
+
+clean: ## remove .venv, caches and the base images; the engine stays
+	docker image ls --quiet 'releasekit-base/*' | sort -u | xargs -r docker image rm --force
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

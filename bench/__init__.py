@@ -1,0 +1,1 @@
+"""Load generator and benchmarks; nothing here is part of the installed tool."""

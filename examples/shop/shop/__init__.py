@@ -1,0 +1,1 @@
+"""A small shop: a web service and a worker over PostgreSQL and Redis."""

@@ -1,0 +1,62 @@
+"""Ways in which a release can be bad, so that tests can ship one; the README has the table."""
+
+import logging
+import os
+import threading
+import time
+
+from shop.framework import HttpError, Request, Response, Server
+
+log = logging.getLogger("fault")
+
+CRASH_AFTER_SECONDS = 3.0
+
+
+def die_at_once() -> int:
+    """What a process says and returns that cannot even start."""
+    log.error("cannot start: SHOP_FAULT says so")
+    return 1
+
+
+def install(fault: str | None, server: Server) -> None:
+    """Break the routes of a server the way `fault` says; other names are not about routes."""
+    app = server.app
+
+    def fail(request: Request) -> Response:
+        raise HttpError(500, "broken: SHOP_FAULT says so")
+
+    def redirect(request: Request) -> Response:
+        return Response(status=301, headers={"Location": "/"})
+
+    def hang(request: Request) -> Response:
+        while not server.stopping:
+            time.sleep(0.05)
+        raise HttpError(503, "stopping")
+
+    match fault:
+        case "unready-500":
+            app.get("/up")(fail)
+        case "unready-301":
+            app.get("/up")(redirect)
+        case "unready-hang":
+            app.get("/up")(hang)
+        case "errors":
+            app.get("/")(fail)
+            app.get("/api/orders")(fail)
+            app.post("/api/orders")(fail)
+        case "crash-when-ready":
+            _crash_when_ready(server)
+        case _:
+            pass
+
+
+def _crash_when_ready(server: Server) -> None:
+    ready = server.app.handler("GET", "/up")
+
+    def up(request: Request) -> Response:
+        response = ready(request)
+        # Not sys.exit: that would end one thread.
+        threading.Timer(CRASH_AFTER_SECONDS, os._exit, [1]).start()
+        return response
+
+    server.app.get("/up")(up)

@@ -1,0 +1,265 @@
+"""The verbs. Each loads the project, calls the library's verb of the same name, shows the answer.
+
+What takes time to import is imported where it is used: `--help` and completion need none of it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+from releasekit.cli.signals import stopping
+
+if TYPE_CHECKING:
+    from releasekit.cli.json_lines import JsonLines
+    from releasekit.cli.render import Terminal
+    from releasekit.project import Project
+
+EXIT_CODES = {
+    0: "done, or nothing to do",
+    1: "failed; the previous release is serving",
+    2: "usage or settings",
+    3: "needs a person",
+    4: "locked by somebody else",
+    130: "interrupted and reverted",
+}
+
+
+class Globals(NamedTuple):
+    """What is said before the verb."""
+
+    folder: Path
+    debug: bool
+
+
+class Verbs(TyperGroup):
+    """typer's group of commands, which answers `--json` also when it cannot parse the rest."""
+
+    def invoke(self, ctx: Any) -> Any:
+        typed = list(ctx.args)
+        try:
+            return super().invoke(ctx)
+        except typer.TyperException as error:
+            if "--json" in typed:
+                from releasekit.cli.json_lines import JsonLines
+                from releasekit.errors import UsageError
+
+                usage = UsageError(error.format_message(), hint=f"{ctx.command_path} --help")
+                JsonLines(ctx.invoked_subcommand or "").error(usage)
+            raise
+
+
+def listed(title: str, *lines: str) -> str:
+    """A list for the end of a help text; the `\\b` keeps typer from wrapping it."""
+    return "\n".join(["\b", f"{title}:", *(f"  {line}" for line in lines)])
+
+
+def examples(*lines: str) -> str:
+    return listed("Examples", *lines)
+
+
+def strategy_names(incomplete: str) -> list[str]:
+    """Names to complete with; nothing of them is imported."""
+    from importlib.metadata import entry_points
+
+    names = {entry.name for entry in entry_points(group="releasekit.strategies")}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"releasekit {version('releasekit')}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    # Plain help costs a third of rich's time, and fits any terminal and any pipe.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=listed("Exit codes", *(f"{code:<5}{what}" for code, what in EXIT_CODES.items())),
+)
+
+Sha = Annotated[
+    str | None,
+    typer.Argument(metavar="SHA", help="A commit, or a release on record; by default HEAD."),
+]
+Earlier = Annotated[
+    str | None,
+    typer.Argument(metavar="SHA", help="A release on record; by default the previous one."),
+]
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How to get there; by default what the settings say.",
+        autocompletion=strategy_names,
+    ),
+]
+Dirty = Annotated[
+    bool, typer.Option("--dirty", help="Allow changes that no commit holds; the tag tells.")
+]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Only show what would be done.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many at most.")]
+
+
+@app.callback()
+def releasekit(
+    context: typer.Context,
+    project_dir: Annotated[
+        Path,
+        typer.Option(
+            "--project-dir",
+            "-C",
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            help="The folder with the settings and the compose file.",
+        ),
+    ] = Path(),
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Releases for Docker Compose on a single VM: repeatable, observable, reversible."""
+    context.obj = Globals(project_dir, debug)
+
+
+@app.command(
+    epilog=examples(
+        "releasekit up                                  what is checked out",
+        "releasekit up 3f2a9c1 --strategy blue-green    a commit, without downtime",
+        "releasekit up --plan                           only show what would be done",
+    )
+)
+def up(
+    context: typer.Context,
+    sha: Sha = None,
+    strategy: Strategy = None,
+    plan_only: PlanOnly = False,
+    dirty: Dirty = False,
+    as_json: Json = False,
+) -> None:
+    """Release a commit. If that fails, the previous release goes on serving."""
+    with answering(context, as_json) as output:
+        project = load(context, output)
+        release = project.release(sha, dirty=dirty)
+        if plan_only:
+            output.plan(project.plan(release, strategy=strategy))
+            return
+        output.about(release)
+        with stopping(output.say) as stop:
+            outcome = project.up(release, strategy=strategy, stop=stop)
+        unbreakable(output.outcome)(outcome)
+
+
+@app.command(epilog=examples("releasekit plan", "releasekit plan 3f2a9c1 --strategy recreate"))
+def plan(
+    context: typer.Context,
+    sha: Sha = None,
+    strategy: Strategy = None,
+    dirty: Dirty = False,
+    as_json: Json = False,
+) -> None:
+    """Show what `up` would do, step by step, and change nothing."""
+    with answering(context, as_json) as output:
+        project = load(context, output)
+        release = project.release(sha, dirty=dirty)
+        output.plan(project.plan(release, strategy=strategy))
+
+
+@app.command(
+    epilog=examples(
+        "releasekit rollback            to the release before",
+        "releasekit rollback 1b2c3d4    to any release on record",
+    )
+)
+def rollback(context: typer.Context, sha: Earlier = None, as_json: Json = False) -> None:
+    """Bring an earlier release back, configuration and all."""
+    with answering(context, as_json) as output:
+        project = load(context, output)
+        with stopping(output.say) as stop:
+            outcome = project.rollback(sha, stop=stop)
+        unbreakable(output.outcome)(outcome)
+
+
+@app.command(epilog=examples("releasekit status", "releasekit -C /srv/shop status --json"))
+def status(context: typer.Context, as_json: Json = False) -> None:
+    """Show what serves now, and whatever does not fit together."""
+    with answering(context, as_json) as output:
+        project = load(context, output)
+        found = project.status()
+        subjects = {entry.release: entry.subject for entry in project.history()}
+        output.status(found, subjects.get(found.live, ""))
+
+
+@app.command(epilog=examples("releasekit history", "releasekit history -n 100 --json"))
+def history(context: typer.Context, limit: Limit = 20, as_json: Json = False) -> None:
+    """List the runs on record, newest first."""
+    with answering(context, as_json) as output:
+        output.history(load(context, output).history()[:limit])
+
+
+@app.command(epilog=examples("releasekit strategies"))
+def strategies(context: typer.Context, as_json: Json = False) -> None:
+    """List the strategies that are installed."""
+    with answering(context, as_json) as output:
+        from releasekit.strategies.registry import available
+
+        output.strategies(available())
+
+
+@contextmanager
+def answering(context: typer.Context, as_json: bool) -> Iterator[Terminal | JsonLines]:
+    """A verb's output. What goes wrong inside is told there, and becomes the exit code."""
+    from releasekit.cli import exits
+    from releasekit.cli.json_lines import JsonLines
+    from releasekit.cli.render import Terminal
+    from releasekit.errors import Interrupted
+
+    output = JsonLines(context.info_name or "") if as_json else Terminal()
+    try:
+        yield output
+    except (Exception, KeyboardInterrupt) as raised:
+        error = Interrupted("interrupted") if isinstance(raised, KeyboardInterrupt) else raised
+        with suppress(OSError):
+            output.failed(error)
+            if context.obj.debug:
+                traceback.print_exception(raised)
+        raise typer.Exit(exits.code(error)) from None
+
+
+def load(context: typer.Context, output: Terminal | JsonLines) -> Project:
+    """The project that the command line speaks of, telling `output` what happens."""
+    from releasekit.project import Project
+
+    return Project.load(context.obj.folder, events=unbreakable(output.event))
+
+
+def unbreakable(show: Callable[..., None]) -> Callable[..., None]:
+    """`show`, until it fails once: what cannot be shown must not break a release."""
+    is_broken = False
+
+    def attempt(shown: Any) -> None:
+        nonlocal is_broken
+        if is_broken:
+            return
+        try:
+            show(shown)
+        except Exception:
+            is_broken = True
+
+    return attempt

@@ -1,0 +1,78 @@
+"""Errors: as people read them, and as exit codes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+
+from releasekit.errors import (
+    CommandFailed,
+    ReleaseFailed,
+    ReleasekitError,
+    SettingsError,
+    StepFailed,
+)
+from releasekit.release import short
+
+OUTPUT_LINES = 20
+
+
+def code(error: BaseException) -> int:
+    """The exit code that `error` ends the command with."""
+    return error.exit_code if isinstance(error, ReleasekitError) else 1
+
+
+def hint(error: BaseException) -> str:
+    """What to do next; "" when nobody knows."""
+    if not isinstance(error, ReleasekitError):
+        return "run again with --debug for the traceback"
+    return error.hint or (error.reason.hint if isinstance(error, ReleaseFailed) else "")
+
+
+def message(error: BaseException) -> str:
+    """What failed and why."""
+    if isinstance(error, ReleasekitError):
+        return error.message
+    return f"unexpected: {type(error).__name__}: {error}".removesuffix(": ")
+
+
+def log_tail(error: BaseException) -> dict[str, tuple[str, ...]]:
+    """What the failing containers logged last, by name; of a failed release, its reason's."""
+    reason = error.reason if isinstance(error, ReleaseFailed) else error
+    return reason.log_tail if isinstance(reason, StepFailed) else {}
+
+
+def told(error: BaseException) -> Iterator[str]:
+    """All that a person needs to know of `error`, line by line."""
+    problems = error.problems if isinstance(error, SettingsError) else [message(error)]
+    for problem in problems:
+        yield f"error: {problem}"
+    yield from _details(error)
+    if isinstance(error, ReleaseFailed):
+        yield f"serving: {short(error.serving) or 'nothing'}"
+    if hint(error):
+        yield f"next: {hint(error)}"
+
+
+def _details(error: BaseException) -> Iterator[str]:
+    reason = error.reason if isinstance(error, ReleaseFailed) else error
+    if isinstance(error, ReleaseFailed) and error.reason.message not in error.message:
+        yield f"because: {error.reason.message}"
+    for name, lines in log_tail(error).items():
+        yield from _quoted(f"last log lines of {name}", lines)
+    if isinstance(reason, CommandFailed):
+        yield from _quoted("its output", reason.output.splitlines()[-OUTPUT_LINES:])
+
+
+def _quoted(title: str, lines: tuple[str, ...] | list[str]) -> Iterator[str]:
+    """Foreign text, indented. GitHub obeys `::commands::` in what a job prints: not in this."""
+    if not lines:
+        return
+    yield f"{title}:"
+    token = secrets.token_hex(16) if os.environ.get("GITHUB_ACTIONS") else ""
+    if token:
+        yield f"::stop-commands::{token}"
+    yield from (f"  | {line}" for line in lines)
+    if token:
+        yield f"::{token}::"

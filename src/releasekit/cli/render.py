@@ -1,0 +1,188 @@
+"""Answers for people: data on stdout, progress and messages on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cached_property
+from typing import assert_never
+
+import typer
+
+from releasekit.cli import exits
+from releasekit.events import (
+    DowntimeMeasured,
+    Event,
+    PlanMade,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    StepProgress,
+    StepStarted,
+    Warned,
+)
+from releasekit.outcome import HistoryEntry, Outcome, Status
+from releasekit.plan import Plan
+from releasekit.redact import clean
+from releasekit.release import Release, short
+from releasekit.steps import GATES, Pull, Step
+from releasekit.strategies.registry import StrategyInfo
+
+KINDS = {"up": "releasing", "rollback": "rolling back to", "revert": "bringing back"}
+DUMB = {"dumb", "unknown"}
+SLOW = (*GATES, Pull)
+"""The steps that a log announces: without that it looks stuck."""
+
+
+class Plain:
+    """Progress for logs: a line when a slow step starts and when any ends, with the time so far."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._start = clock()
+
+    def say(self, message: str) -> None:
+        tell(message)
+
+    def head(self, message: str) -> None:
+        """The first line of a run."""
+        self.say(message)
+
+    def started(self, event: StepStarted) -> None:
+        if isinstance(event.step, SLOW):
+            self._tell(event.step, "…")
+
+    def progressed(self, event: StepProgress) -> None:
+        """Nothing: a log has no line that could be written over."""
+
+    def ended(self, event: StepEnded) -> None:
+        failed = f"failed: {event.error}; " if event.error else ""
+        self._tell(event.step, f"({failed}{took(event.seconds)})")
+
+    def close(self) -> None:
+        """End whatever still moves."""
+
+    def _tell(self, step: Step, remark: str) -> None:
+        name, phase = type(step).__name__, step.phase.name.lower()
+        self.say(f"{self._clock() - self._start:6.1f}s  {phase:<8}{name:<14}{step} {remark}")
+
+
+class Terminal:
+    """What a verb answers, as people read it; a terminal gets colours and moving progress."""
+
+    def __init__(self) -> None:
+        self._run: RunStarted | None = None
+        self._release: Release | None = None
+
+    @cached_property
+    def _progress(self) -> Plain:
+        if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") in DUMB:
+            return Plain()
+        from releasekit.cli.animated import Animated
+
+        return Animated()
+
+    def event(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._run = event
+            case PlanMade():
+                self._head(event.plan)
+            case StepStarted():
+                self._progress.started(event)
+            case StepProgress():
+                self._progress.progressed(event)
+            case StepEnded():
+                self._progress.ended(event)
+            case Warned():
+                self.say(f"warning: {event.message}")
+            case DowntimeMeasured():
+                self.say(f"downtime: {event.seconds:.2f} s")
+            case RunEnded():
+                self._progress.close()
+            case _:
+                assert_never(event)
+
+    def about(self, release: Release) -> None:
+        """What is going to be released: its subject belongs in the first line."""
+        self._release = release
+
+    def say(self, message: str) -> None:
+        self._progress.say(message)
+
+    def outcome(self, outcome: Outcome) -> None:
+        self._progress.close()
+        for line in ending(outcome):
+            self.say(line)
+
+    def plan(self, plan: Plan) -> None:
+        from releasekit.cli import tables
+
+        tables.show_plan(plan)
+
+    def status(self, status: Status, subject: str) -> None:
+        from releasekit.cli import tables
+
+        tables.show_status(status, subject)
+
+    def history(self, entries: Sequence[HistoryEntry]) -> None:
+        from releasekit.cli import tables
+
+        tables.show_history(entries)
+
+    def strategies(self, strategies: Sequence[StrategyInfo]) -> None:
+        from releasekit.cli import tables
+
+        tables.show_strategies(strategies)
+
+    def failed(self, error: BaseException) -> None:
+        self._progress.close()
+        for line in exits.told(error):
+            self.say(line)
+
+    def _head(self, plan: Plan) -> None:
+        if self._run is None or plan.is_empty:
+            return
+        target, doing = short(plan.release), KINDS.get(self._run.kind, self._run.kind)
+        # A release's id is its tag and a digest of its configuration.
+        if self._release and plan.release.startswith(self._release.tag) and self._release.subject:
+            target += f" ({self._release.subject})"
+        self._progress.head(f"{self._run.project}: {doing} {target} with {plan.strategy}")
+
+
+def tell(message: str) -> None:
+    """Print a message for people. When nobody can read it, that is no reason to stop."""
+    with suppress(OSError):
+        typer.echo(quoted(message), err=True)
+
+
+def quoted(text: str) -> str:
+    """Foreign text, made harmless: every line after the first is marked as its continuation.
+
+    A CI runner would take a line that begins with `::` for a command.
+    """
+    return clean(text).replace("\n", "\n  | ")
+
+
+def ending(outcome: Outcome) -> list[str]:
+    """How a run ended well, and how to take it back."""
+    release = short(outcome.release)
+    if outcome.result == "nothing-to-do":
+        return [f"✓ nothing to do: {release} serves"]
+    measured = outcome.downtime_s
+    downtime = "no downtime" if measured is None else f"downtime {measured:.2f} s"
+    end = f"✓ {release} serves; {took(outcome.seconds)}, {downtime}"
+    if not outcome.previous:
+        return [end]
+    back = ["next: releasekit rollback, if it has to go"] if outcome.result == "released" else []
+    return [f"{end}; previous {short(outcome.previous)}", *back]
+
+
+def took(seconds: float) -> str:
+    """A duration as people say it."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"

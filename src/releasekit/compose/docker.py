@@ -1,0 +1,181 @@
+"""The one place that spawns docker: python-on-whales builds the argv, the host runs it.
+
+python-on-whales' own runner inherits standard input (compose would ask its questions there), has
+no deadline, and inspects one container a call; its command builder and its models have none of
+these faults.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from releasekit.errors import CommandFailed, EngineError
+from releasekit.ports import Completed, Host
+
+if TYPE_CHECKING:
+    from python_on_whales.components.container.models import ContainerInspectResult
+
+QUICK_S = 30.0
+"""Deadline of what only asks."""
+SLOW_S = 600.0
+"""Deadline of what starts, stops or fetches."""
+OLDEST_COMPOSE = (2, 24)
+
+
+class Docker:
+    """Docker and compose commands on `host`, each with a deadline; failures are ours."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def ask(self, *args: str) -> str:
+        """Run `docker <args>`, which only asks; its standard output."""
+        return self.checked(self.run(args, deadline_s=QUICK_S), args).stdout
+
+    def do(self, *args: str) -> str:
+        """Run `docker <args>`, which changes something; its standard output."""
+        return self.checked(self.run(args, deadline_s=SLOW_S), args).stdout
+
+    def run(self, args: Sequence[str], *, deadline_s: float, stdin: str = "") -> Completed:
+        """Run `docker <args>` and return how it ended, whatever it is."""
+        return self._host.run(["docker", *args], deadline_s=deadline_s, stdin=stdin)
+
+    def compose(
+        self, model: Mapping[str, Any], args: Sequence[str], *, deadline_s: float = SLOW_S
+    ) -> str:
+        """Run `docker compose <args>` on a resolved model; its standard output.
+
+        The model goes over standard input: it holds secrets, and no file stays behind.
+        """
+        # The model holds only services of profiles that were enabled when it was resolved.
+        command = compose_argv(files=("-",), project=str(model["name"]), profiles=("*",))
+        done = self._host.run(
+            [*command, *args],
+            deadline_s=deadline_s,
+            stdin=json.dumps(model),
+            # The slots' project holds one slot's services at a time; the other's are no orphans.
+            env={"COMPOSE_IGNORE_ORPHANS": "true", "COMPOSE_PROGRESS": "quiet"},
+        )
+        return self.checked(done, ["compose", *args]).stdout
+
+    def inspect(self, names: Sequence[str]) -> tuple[ContainerInspectResult, ...]:
+        """The containers with these names or ids that exist, in one call."""
+        from python_on_whales.components.container.models import ContainerInspectResult
+
+        if not names:
+            return ()
+        # Exit 1 when one of them is gone: the others are printed all the same.
+        done = self.run(["container", "inspect", *names], deadline_s=QUICK_S)
+        if done.status != 0 and "no such container" not in done.stderr.lower():
+            self.checked(done, ["container", "inspect"])
+        return tuple(ContainerInspectResult(**item) for item in json.loads(done.stdout or "[]"))
+
+    def images(self, references: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """`docker image inspect` of those references that are on the host."""
+        found: dict[str, Mapping[str, Any]] = {}
+        if not references:
+            return found
+        done = self.run(["image", "inspect", *references], deadline_s=QUICK_S)
+        if done.status != 0 and "no such image" not in done.stderr.lower():
+            self.checked(done, ["image", "inspect"])
+        items = json.loads(done.stdout or "[]")
+        for reference in references:
+            for item in items:
+                names = (item["Id"], *(item["RepoTags"] or ()), *(item["RepoDigests"] or ()))
+                if _familiar(reference) in names:
+                    found[reference] = item
+        return found
+
+    def checked(self, done: Completed, args: Sequence[str]) -> Completed:
+        """`done`, or the error that its failure means."""
+        if done.status == 0:
+            return done
+        complaint = done.stderr.strip() or done.stdout.strip()
+        engine = engine_problem(complaint)
+        if engine is not None:
+            raise engine
+        raise CommandFailed(
+            f"`docker {' '.join(args[:3])}` failed: {last_lines(complaint)}",
+            status=done.status,
+            output=complaint,
+        )
+
+    def require_compose(self) -> None:
+        """Raise `EngineError` unless Compose v2 is there and new enough."""
+        done = self.run(["compose", "version", "--short"], deadline_s=QUICK_S)
+        if done.status != 0:
+            raise EngineError(
+                "docker has no compose plugin (Compose v1, `docker-compose`, is too old)",
+                hint="install the package docker-compose-plugin (or docker-compose-v2)",
+            )
+        version = done.stdout.strip().lstrip("v")
+        if version_tuple(version) < OLDEST_COMPOSE:
+            needed = ".".join(map(str, OLDEST_COMPOSE))
+            raise EngineError(
+                f"Docker Compose {version} is too old: {needed} or later is needed",
+                hint="upgrade the package docker-compose-plugin (or docker-compose-v2)",
+            )
+
+
+def compose_argv(
+    *,
+    files: Sequence[str] = (),
+    project: str | None = None,
+    profiles: Sequence[str] = (),
+    env_files: Sequence[str] = (),
+) -> list[str]:
+    """`docker compose` with its global options."""
+    from python_on_whales.client_config import ClientConfig
+
+    config = ClientConfig(
+        compose_files=list(files),
+        compose_project_name=project,
+        compose_profiles=list(profiles),
+        compose_env_files=list(env_files),
+    )
+    return [str(word) for word in config.docker_compose_cmd]
+
+
+def _familiar(reference: str) -> str:
+    """An image reference as docker shows it: without the parts that go without saying."""
+    for prefix in ("docker.io/library/", "docker.io/"):
+        reference = reference.removeprefix(prefix)
+    is_tagged = ":" in reference.rpartition("/")[2]
+    return reference if is_tagged else f"{reference}:latest"
+
+
+def version_tuple(version: str) -> tuple[int, ...]:
+    """ "2.26.1-ds1" -> (2, 26, 1); what is no number ends it."""
+    numbers = []
+    for part in version.replace("-", ".").replace("+", ".").split("."):
+        if not part.isdigit():
+            break
+        numbers.append(int(part))
+    return tuple(numbers)
+
+
+def engine_problem(complaint: str) -> EngineError | None:
+    """What docker's complaint says about the engine itself, None when it is about the command."""
+    text = complaint.lower()
+    if "permission denied" in text and "docker" in text and "sock" in text:
+        return EngineError(
+            "no permission to talk to the Docker engine",
+            hint="run as root, or: sudo usermod -aG docker $USER (then log in again)",
+        )
+    if "cannot connect to the docker daemon" in text or "is the docker daemon running" in text:
+        return EngineError(
+            "the Docker engine does not answer", hint="start it: sudo systemctl start docker"
+        )
+    if "is not a docker command" in text or "unknown command: docker compose" in text:
+        return EngineError(
+            "docker has no compose plugin (Compose v1, `docker-compose`, is too old)",
+            hint="install the package docker-compose-plugin (or docker-compose-v2)",
+        )
+    return None
+
+
+def last_lines(text: str, count: int = 3) -> str:
+    """The end of what a command printed: where compose says what is wrong."""
+    return " / ".join(line.strip() for line in text.splitlines()[-count:] if line.strip())

@@ -1,0 +1,228 @@
+"""`ports.Engine` on Docker and compose: containers of one project, by label and by id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from releasekit.bundle import Bundle, BundleStore, HealthCheck
+from releasekit.compose import model as models
+from releasekit.compose import observe
+from releasekit.compose.docker import Docker
+from releasekit.errors import CommandFailed, DeadlineExceeded, NeedsPerson, StepFailed
+from releasekit.nginx.render import Peer
+from releasekit.observed import PLAIN, Backing, Replica
+from releasekit.ports import Clock, Host, Probe
+from releasekit.redact import clean, redact, secrets_in
+from releasekit.waiting import wait_until
+
+if TYPE_CHECKING:
+    from python_on_whales.components.container.models import ContainerInspectResult
+
+PROBE_DEADLINE_S = 5.0
+BACKING_DEADLINE_S = 120.0
+LOG_LINES = 20
+
+
+class ComposeEngine:
+    """The containers of `bundle`'s project; every other release comes from `store`."""
+
+    def __init__(
+        self,
+        host: Host,
+        docker: Docker,
+        store: BundleStore,
+        clock: Clock,
+        bundle: Bundle,
+    ) -> None:
+        self._host = host
+        self._docker = docker
+        self._store = store
+        self._clock = clock
+        self._project = bundle.project
+        self._app = bundle.app
+        self._nginx_networks = frozenset(bundle.networks(bundle.nginx_service))
+        self._bundles = {bundle.id: bundle}
+
+    def containers(self) -> tuple[ContainerInspectResult, ...]:
+        """Every container of the project and of its slots, running or not."""
+        ids: list[str] = []
+        for project in (self._project, f"{self._project}-releases"):
+            label = f"label=com.docker.compose.project={project}"
+            found = self._docker.ask("container", "ls", "-aq", "--no-trunc", "--filter", label)
+            ids += found.split()
+        return self._docker.inspect(ids)
+
+    def observe(self) -> tuple[tuple[Replica, ...], tuple[Backing, ...]]:
+        containers = self.containers()
+        replicas = (self._identified(r) for c in containers if (r := observe.replica(c, self._app)))
+        backing = (b for c in containers if (b := observe.backing(c, self._app)))
+        return tuple(sorted(replicas)), tuple(sorted(backing))
+
+    def pull(self, images: Sequence[str]) -> None:
+        for image in images:
+            self._docker.do("image", "pull", "--quiet", image)
+
+    def ensure_backing(self, release: str, services: Sequence[str]) -> None:
+        model = self._bundle(release).model
+        for service in services:
+            self.up_backing(model, service)
+            self._await_backing(service)
+
+    def up_backing(self, model: Mapping[str, Any], service: str) -> None:
+        """Start one backing service as the user's own `docker compose up -d` would, so that
+        theirs finds nothing to recreate afterwards."""
+        replicas, _ = self.observe()
+        if any(replica.slot == PLAIN for replica in replicas):
+            # Scaled to nothing in the model, the user's own app containers would be removed.
+            self._compose(model, ["up", "-d", "--no-recreate", "--no-deps", service])
+        else:
+            scaled = models.backing_model(model, self._app)
+            self._compose(scaled, ["up", "-d", "--no-recreate", service])
+
+    def _await_backing(self, service: str) -> None:
+        try:
+            wait_until(
+                lambda: "; ".join(
+                    f"{service}: {trouble}"
+                    for container in self._backing_containers(service)
+                    if (trouble := observe.backing_trouble(container))
+                ),
+                deadline_s=BACKING_DEADLINE_S,
+                clock=self._clock,
+            )
+        except DeadlineExceeded as error:
+            names = [observe.name_of(c) for c in self._backing_containers(service)]
+            tails = {name: self.log_tail(name, LOG_LINES) for name in names}
+            raise StepFailed(f"backing service {error.message}", log_tail=tails) from error
+
+    def _backing_containers(self, service: str) -> list[ContainerInspectResult]:
+        return [
+            container
+            for container in self.containers()
+            if (backing := observe.backing(container, self._app)) and backing.service == service
+        ]
+
+    def start(self, release: str, slot: str, replicas: Sequence[tuple[str, int]]) -> None:
+        bundle = self._bundle(release)
+        model, counts = bundle.model, dict(replicas)
+        self._ensure_resources(model, bundle.app)
+        if slot == PLAIN:
+            model = models.plain_model(model, bundle.app, release, bundle.project, counts)
+            services = list(counts)
+        else:
+            model = models.slot_model(model, list(counts), slot, release, bundle.project, counts)
+            services = [f"{service}-{slot}" for service in counts]
+        options = ["--no-deps", "--no-build", "--pull", "never"]
+        try:
+            self._compose(model, ["up", "-d", *options, *services])
+        except CommandFailed as error:
+            raise StepFailed(redact(error.message, secrets_in(bundle.model))) from error
+
+    def _ensure_resources(self, model: models.Model, app: Sequence[str]) -> None:
+        """Create what only app services use: in a slot it is external, which compose expects to
+        be there."""
+        networks, volumes = models.app_only_resources(model, app)
+        if self._are_missing("network", networks) or self._are_missing("volume", volumes):
+            self._compose(models.resources_model(model, app), ["up", "--no-start"])
+
+    def _are_missing(self, kind: str, names: Sequence[str]) -> bool:
+        if not names:
+            return False
+        existing = self._docker.ask(kind, "ls", "--format", "{{.Name}}").split()
+        return not set(names) <= set(existing)
+
+    def probe(self, release: str, replicas: Sequence[tuple[str, str]]) -> dict[str, Probe]:
+        bundle = self._bundle(release)
+        containers = self._docker.inspect([name for _, name in replicas])
+        found = {observe.name_of(container): container for container in containers}
+        return {name: self._probe(bundle, service, found.get(name)) for service, name in replicas}
+
+    def _probe(
+        self, bundle: Bundle, service: str, container: ContainerInspectResult | None
+    ) -> Probe:
+        if container is None:
+            return Probe(False, "the container is gone", is_lost=True)
+        lost = observe.lost(container)
+        if lost:
+            return Probe(False, lost, is_lost=True)
+        health = bundle.health(service)
+        port = bundle.service(service).port
+        if health is None or port is None:
+            return observe.docker_health(container)
+        address = next(iter(observe.addresses(container).values()), "")
+        if not address:
+            return Probe(False, "it has no address yet")
+        return self._probe_http(address, port, health)
+
+    def _probe_http(self, address: str, port: int, health: HealthCheck) -> Probe:
+        headers = {"Host": health.host} if health.host else {}
+        answer, body = self._host.http_get(
+            address, port, health.path, headers=headers, deadline_s=PROBE_DEADLINE_S
+        )
+        asked = f"GET {health.path} on port {port}"
+        if answer.status is None:
+            return Probe(False, f"{asked}: {answer.detail}")
+        if answer.status in health.statuses:
+            return Probe(True, f"{asked}: {answer.status}")
+        to = f" to {answer.detail}" if answer.detail else ""
+        start = " ".join(clean(body[:80]).split())
+        return Probe(False, f"{asked}: {answer.status}{to} {start}".rstrip())
+
+    def peers(self, names: Sequence[str]) -> dict[str, Peer]:
+        """Where these replicas answer nginx, as their own releases say; without those gone."""
+        found: dict[str, Peer] = {}
+        for container in self._docker.inspect(names):
+            replica = observe.replica(container, self._app)
+            release = self._identified(replica).release if replica is not None else ""
+            if replica is None or not release:
+                continue
+            bundle = self._bundle(release)
+            port = bundle.service(replica.service).port
+            if port is not None:
+                address = self._address_for_nginx(container)
+                found[replica.name] = Peer(port, address, bundle.health(replica.service))
+        return found
+
+    def _address_for_nginx(self, container: ContainerInspectResult) -> str:
+        """The address on a network that nginx is on too, else any."""
+        addresses = observe.addresses(container)
+        shared = [address for name, address in addresses.items() if name in self._nginx_networks]
+        return next(iter([*shared, *addresses.values()]), "")
+
+    def _identified(self, replica: Replica) -> Replica:
+        """`replica` with its release: a container that plain compose started carries no label of
+        ours, and is known by its image."""
+        if replica.release:
+            return replica
+        for release in self._store.ids():
+            bundle = self._store.load(release)
+            if bundle is not None and bundle.images.get(replica.service) == replica.image:
+                return replace(replica, release=release)
+        return replica
+
+    def stop(self, ids: Sequence[str]) -> None:
+        if ids:
+            self._docker.do("container", "stop", *ids)
+
+    def remove(self, ids: Sequence[str]) -> None:
+        if ids:
+            self._docker.do("container", "rm", "--volumes", *ids)
+
+    def log_tail(self, name: str, lines: int) -> tuple[str, ...]:
+        done = self._docker.run(["container", "logs", "--tail", str(lines), name], deadline_s=10.0)
+        text = clean(done.stdout + done.stderr)
+        secrets = frozenset(s for b in self._bundles.values() for s in secrets_in(b.model))
+        return tuple(redact(text, secrets).splitlines()[-lines:])
+
+    def _bundle(self, release: str) -> Bundle:
+        if release not in self._bundles:
+            bundle = self._store.load(release)
+            if bundle is None:
+                raise NeedsPerson(f"release {release} is not stored on this host")
+            self._bundles[release] = bundle
+        return self._bundles[release]
+
+    def _compose(self, model: Mapping[str, Any], args: Sequence[str]) -> None:
+        self._docker.compose(model, args)

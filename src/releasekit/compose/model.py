@@ -1,0 +1,511 @@
+"""The compose model: what `docker compose config --format json` printed, asked and transformed.
+
+Pure: plain data in, plain data out, no argument is changed. The model stays in compose's own
+writing (a `$` is `$$`), so that every result can be fed back to compose as it is; paths that come
+in or go out on their own are real paths. Feed a model back with `--profile '*'`: it holds only
+services of enabled profiles, and keeps their `profiles`.
+
+compose decides by a hash of a service's model whether to recreate its container. So a backing
+service's model is never touched: one byte more, and the team's next `docker compose up -d`
+restarts their database.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import posixpath
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from graphlib import TopologicalSorter
+from typing import Any
+
+from releasekit.observed import PLAIN
+
+Model = Mapping[str, Any]
+Service = Mapping[str, Any]
+
+_NOT_IN_A_SLOT = ("build", "container_name", "depends_on", "links", "ports", "profiles")
+_FIXED_ADDRESSES = ("ipv4_address", "ipv6_address", "mac_address")
+_FILES = ("configs", "secrets")
+_UNSET = re.compile(r'The \\?"([^"\\]+)\\?" variable is not set')
+
+
+# What the model says
+
+
+def app_services(model: Model, tag: str, named: Collection[str] = ()) -> tuple[str, ...]:
+    """The services that a release replaces, dependencies first: those whose image carries `tag`,
+    that have `build`, or that are `named`."""
+    return tuple(
+        name
+        for name, service in _in_order(model)
+        if name in named or "build" in service or _image(service)[1] == tag
+    )
+
+
+def backing_order(model: Model, app: Collection[str]) -> tuple[str, ...]:
+    """The services that are not `app`, dependencies first."""
+    return tuple(name for name, _ in _in_order(model) if name not in app)
+
+
+def exposed_port(model: Model, service: str) -> int | None:
+    """The one TCP port that `service` exposes, else the one that its `ports` lead to; None when
+    there is none or several. What its image exposes by itself is not visible here."""
+    config = model["services"][service]
+    exposed = {port.removesuffix("/tcp") for port in map(str, config.get("expose", []))}
+    published = (p for p in config.get("ports", []) if p.get("protocol", "tcp") == "tcp")
+    ports = exposed or {str(port["target"]) for port in published}
+    return int(ports.pop()) if len(ports) == 1 and all(map(str.isdecimal, ports)) else None
+
+
+def replicas(model: Model, service: str) -> int:
+    """How many replicas the compose file itself asks for."""
+    config = model["services"][service]
+    return int(config.get("scale", config.get("deploy", {}).get("replicas", 1)))
+
+
+def has_healthcheck(model: Model, service: str) -> bool:
+    """Whether the compose file defines a check. One of the image's own is not visible here."""
+    check = model["services"][service].get("healthcheck", {})
+    return not check.get("disable") and check.get("test", ["NONE"])[0] != "NONE"
+
+
+def one_shots(model: Model, app: Collection[str]) -> tuple[str, ...]:
+    """The services of `app` that another service waits for to end: no replica of them stays."""
+    waits = (
+        (other, how.get("condition"))
+        for service in model["services"].values()
+        for other, how in service.get("depends_on", {}).items()
+    )
+    ends = {other for other, condition in waits if condition == "service_completed_successfully"}
+    return tuple(sorted(ends & set(app)))
+
+
+def bind_sources(model: Model, app: Collection[str]) -> tuple[str, ...]:
+    """The files and folders of the host that `app` mounts: its binds, and the files of its
+    configs and secrets."""
+    paths = {path for name in app for path, _ in _binds(model["services"][name])}
+    for kind in _FILES:
+        files = _used(model, kind, app).values()
+        paths.update(_real(definition["file"]) for definition in files if "file" in definition)
+    return tuple(sorted(paths))
+
+
+def app_only_resources(
+    model: Model, app: Collection[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The real names of the networks and of the volumes that only `app` uses.
+
+    compose does not create them with backing services alone; `resources_model` is how to.
+    """
+    backing = backing_order(model, app)
+
+    def names(kind: str) -> tuple[str, ...]:
+        shared = _used(model, kind, backing)
+        used = _used(model, kind, app).items()
+        own = (definition for key, definition in used if key not in shared)
+        return tuple(sorted(d["name"] for d in own if not d.get("external")))
+
+    return names("networks"), names("volumes")
+
+
+def config_digest(
+    model: Model,
+    app: Collection[str],
+    images: Mapping[str, str],
+    file_hashes: Mapping[str, str],
+) -> str:
+    """The identity of what `app` runs as: configuration, images (by service), hashes of mounted
+    files (by path) and definitions of what it uses; nothing of a backing service.
+
+    Compute it before sources are moved into a bundle. `build` is left out: it names the checkout
+    of the moment, and the image says more.
+    """
+    services = {name: model["services"][name] for name in app}
+    facts = {
+        "services": {name: _without(s, "build", "image") for name, s in services.items()},
+        "images": {name: images.get(name, s.get("image")) for name, s in services.items()},
+        "files": dict(file_hashes),
+        **{kind: _used(model, kind, app) for kind in ("networks", "volumes", *_FILES)},
+    }
+    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def unset_variables(stderr: str) -> tuple[str, ...]:
+    """The variables that compose warned of as not set: it goes on with blanks, and exits 0."""
+    return tuple(sorted(set(_UNSET.findall(stderr))))
+
+
+def nginx_target(model: Model, service: str, nginx_dir: str) -> str | None:
+    """Where `service` sees `nginx_dir`; None when it does not."""
+    binds = _binds(model["services"][service])
+    return next((target for source, target in binds if source == nginx_dir), None)
+
+
+# What keeps it from being released, and how to mend that
+
+
+def unknown_services(model: Model, named: Iterable[str]) -> list[str]:
+    """Services that settings refine and that do not exist."""
+    return [
+        f"[services.{name}]: the compose files have no service {name!r}; {_nearest(model, name)}"
+        for name in sorted(named)
+        if name not in model["services"]
+    ]
+
+
+def app_problems(model: Model, app: Collection[str], tag: str, tag_variable: str) -> list[str]:
+    """Why no strategy can tell one release of `app` from another."""
+    variable = f"${{{tag_variable}}}"
+    if not app:
+        return [
+            f"services: nothing to release: no image uses {variable} and no service has `build`; "
+            f"write `image: NAME:{variable}` at each service that a release replaces"
+        ]
+    problems = []
+    for name in sorted(app):
+        image = model["services"][name].get("image")
+        repository, found = _image(model["services"][name])
+        if image is None:
+            problems.append(
+                f"services.{name}: has `build` but no image name; "
+                f"add `image: {model['name']}-{name}:{variable}`"
+            )
+        elif found != tag:
+            problems.append(
+                f"services.{name}.image: {image} does not use {variable}, so releases of it cannot "
+                f"be told apart; write `image: {repository}:{variable}`"
+            )
+    return problems
+
+
+def slot_problems(model: Model, app: Collection[str]) -> list[str]:
+    """Why two releases of `app` cannot run side by side."""
+    ends = one_shots(model, app)
+    return [
+        f"services.{name}.{problem}, or use the strategy `recreate`"
+        for name in sorted(app)
+        for problem in (
+            *_only_one_can_have(name, model["services"][name]),
+            *_tied_to_one(model["services"][name]),
+            *_waits_for(ends, model["services"][name]),
+        )
+    ]
+
+
+def nginx_problems(model: Model, service: str, nginx_dir: str) -> list[str]:
+    """Why the nginx in `service` would not see what releasekit writes to `nginx_dir`."""
+    if service not in model["services"]:
+        others = (name for name, s in model["services"].items() if "nginx" in _image(s)[0])
+        return [
+            f"nginx.service: the compose files have no service {service!r}; "
+            f"{_nearest(model, service)} With an nginx image: {', '.join(sorted(others)) or 'none'}"
+        ]
+    line = f"`- ${{RELEASEKIT_NGINX_DIR:-{nginx_dir}}}:/etc/nginx/releasekit:ro`"
+    binds = _binds(model["services"][service])
+    # A mounted file is mounted by its inode: after a rename nginx goes on with the old bytes,
+    # while `nginx -t` and the reload succeed.
+    single = [
+        f"services.{service}.volumes: {target} is a single file, and nginx would never see a new "
+        f"one; mount the folder: {line}"
+        for source, target in binds
+        if source.startswith(f"{nginx_dir}/") or (source == nginx_dir and target.endswith(".conf"))
+    ]
+    if single or any(source == nginx_dir for source, _ in binds):
+        return single
+    return [f"services.{service}.volumes: nothing mounts {nginx_dir}; add {line}"]
+
+
+# What is fed back to compose
+
+
+def pinned(model: Model, images: Mapping[str, str]) -> Model:
+    """`model` with the image of each service in `images` replaced by a digest or an image's id.
+
+    `pull_policy` goes with it: an id cannot be pulled, and `always` would try.
+    """
+
+    def pin(name: str, service: Service) -> Service:
+        return {**_without(service, "pull_policy"), "image": images[name]}
+
+    return _changed(model, images, pin)
+
+
+def with_nginx_dir(model: Model, placeholder: str, real: str) -> Model:
+    """`model` with `real` wherever a bind's source is `placeholder` or lies below it."""
+
+    def move(path: str) -> str:
+        is_ours = path == placeholder or path.startswith(f"{placeholder}/")
+        return real + path.removeprefix(placeholder) if is_ours else path
+
+    return _changed(model, model["services"], lambda _, service: _with_binds(service, move))
+
+
+def with_bind_sources(model: Model, app: Collection[str], sources: Mapping[str, str]) -> Model:
+    """`model` with `app`'s binds, and the files of its configs and secrets, moved as in `sources`.
+
+    A config or secret that a backing service uses too stays, and so does its every bind.
+    """
+
+    def move(path: str) -> str:
+        return sources.get(path, path)
+
+    backing = backing_order(model, app)
+    files = {}
+    for kind in _FILES:
+        own = _used(model, kind, app).keys() - _used(model, kind, backing).keys()
+        known = model.get(kind, {}).items()
+        files[kind] = {k: _moved(d, "file", move) if k in own else d for k, d in known}
+    return {**_changed(model, app, lambda _, service: _with_binds(service, move)), **files}
+
+
+def plain_model(
+    model: Model,
+    app: Collection[str],
+    release_id: str,
+    project: str,
+    counts: Mapping[str, int],
+) -> Model:
+    """`model` under its own names, `app` labelled and scaled; backing services as they are.
+
+    Start `app` from it with `--no-deps`, or compose may recreate a backing service.
+    """
+
+    def labelled(name: str, service: Service) -> Service:
+        count = counts.get(name, replicas(model, name))
+        labels = _labels(project, name, release_id, PLAIN)
+        return _scaled(_labelled(_without(service, "build"), labels), count)
+
+    return {**_changed(_consistent(model), app, labelled), "name": project}
+
+
+def slot_model(
+    model: Model,
+    app: Collection[str],
+    slot: str,
+    release_id: str,
+    project: str,
+    counts: Mapping[str, int],
+) -> Model:
+    """`app` alone, as `<service>-<slot>` of the compose project `<project>-releases`, on the
+    networks and volumes of `project`, where it still answers to its own name."""
+    services = {}
+    for name in app:
+        count = counts.get(name, replicas(model, name))
+        labels = _labels(project, name, release_id, slot)
+        service = _labelled(_in_slot(name, model["services"][name]), labels)
+        services[f"{name}-{slot}"] = _scaled(service, count)
+    external = {
+        kind: {
+            key: {"name": definition["name"], "external": True}
+            for key, definition in _used(model, kind, app).items()
+        }
+        for kind in ("networks", "volumes")
+    }
+    files = {kind: _used(model, kind, app) for kind in _FILES}
+    return {"name": f"{project}-releases", "services": services, **external, **files}
+
+
+def backing_model(model: Model, app: Collection[str]) -> Model:
+    """`model` with no replica of `app`: what to start backing services from, without `--no-deps`.
+
+    compose of this age counts `depends_on` to a service's hash, and `--no-deps` takes it out: an
+    nginx started that way is recreated by the team's next `docker compose up -d`. A dependency
+    scaled to nothing stays in the hash, and is not waited for.
+
+    compose removes what is more than that scale: only for a project without containers of `app`
+    under its own name. For others the full model, with `--no-deps`.
+    """
+
+    def absent(_: str, service: Service) -> Service:
+        return {**_scaled(_without(service, "build"), 0), "pull_policy": "never"}
+
+    return _changed(_consistent(model), app, absent)
+
+
+def resources_model(model: Model, app: Collection[str]) -> Model:
+    """A model whose `up --no-start` creates the networks and volumes of `app`, and no container.
+
+    compose has to create them itself: it refuses a network without its labels, and nobody else
+    knows all of its options.
+    """
+    networks, volumes = (_used(model, kind, app) for kind in ("networks", "volumes"))
+    placeholder = {
+        "image": "scratch",
+        "pull_policy": "never",
+        "scale": 0,
+        "networks": dict.fromkeys(networks),
+        "volumes": [{"type": "volume", "source": key, "target": f"/{key}"} for key in volumes],
+    }
+    services = {"releasekit-resources": placeholder}
+    return {"name": model["name"], "services": services, "networks": networks, "volumes": volumes}
+
+
+# The parts of it
+
+
+def _in_order(model: Model) -> Iterator[tuple[str, Service]]:
+    """All services, dependencies first, else by name. compose itself has turned `links`,
+    `volumes_from` and `network_mode: service:…` into `depends_on`."""
+    services = _consistent(model)["services"]
+    sorter = TopologicalSorter({name: s.get("depends_on", {}) for name, s in services.items()})
+    sorter.prepare()
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        yield from ((name, services[name]) for name in ready)
+        sorter.done(*ready)
+
+
+def _consistent(model: Model) -> Model:
+    """`model` without dependencies on absent services.
+
+    compose prints an optional one on a service of a disabled profile, refuses to read that again,
+    and leaves it out of the hash itself.
+    """
+    present = model["services"].keys()
+
+    def cut(_: str, service: Service) -> Service:
+        if service.get("depends_on", {}).keys() <= present:
+            return service
+        kept = {name: how for name, how in service["depends_on"].items() if name in present}
+        return {**service, "depends_on": kept}
+
+    return _changed(model, present, cut)
+
+
+def _changed(
+    model: Model, names: Collection[str], change: Callable[[str, Service], Service]
+) -> Model:
+    """`model` with each service of `names` as `change` makes it."""
+    services = model["services"].items()
+    return {**model, "services": {k: change(k, s) if k in names else s for k, s in services}}
+
+
+def _used(model: Model, kind: str, names: Iterable[str]) -> dict[str, Any]:
+    """The definitions of `kind` (networks, volumes, configs, secrets) that services `names` use."""
+    keys: set[str] = set()
+    for service in (model["services"][name] for name in names):
+        uses = service.get(kind) or {}
+        if kind == "networks":
+            keys.update(uses)
+        elif kind == "volumes":
+            keys.update(m["source"] for m in uses if m["type"] == "volume" and "source" in m)
+        else:
+            keys.update(use["source"] for use in uses)
+    return {key: model[kind][key] for key in sorted(keys)}
+
+
+def _image(service: Service) -> tuple[str, str]:
+    """(repository, tag) of the service's image. The port of a registry is no tag."""
+    reference = service.get("image", "").partition("@")[0]
+    repository, _, tag = reference.rpartition(":")
+    return (repository, tag) if repository and "/" not in tag else (reference, "")
+
+
+def _labels(project: str, service: str, release_id: str, slot: str) -> dict[str, str]:
+    return {
+        "releasekit.project": project,
+        "releasekit.service": service,
+        "releasekit.release": release_id,
+        "releasekit.slot": slot,
+    }
+
+
+def _labelled(service: Service, labels: Mapping[str, str]) -> Service:
+    return {**service, "labels": {**service.get("labels", {}), **labels}}
+
+
+def _scaled(service: Service, count: int) -> Service:
+    """`service` with `count` replicas; compose refuses a `deploy.replicas` that says otherwise."""
+    if "deploy" in service:
+        service = {**service, "deploy": _without(service["deploy"], "replicas")}
+    return {**service, "scale": count}
+
+
+def _in_slot(name: str, service: Service) -> Service:
+    kept = _without(service, *_NOT_IN_A_SLOT)
+    if "networks" not in kept:
+        return kept
+    networks = {key: _with_alias(options or {}, name) for key, options in kept["networks"].items()}
+    return {**kept, "networks": networks}
+
+
+def _with_alias(options: Mapping[str, Any], name: str) -> dict[str, Any]:
+    others = [alias for alias in options.get("aliases", []) if alias != name]
+    return {**options, "aliases": [*others, name]}
+
+
+def _binds(service: Service) -> list[tuple[str, str]]:
+    """(source, target) of each bind mount, as real paths."""
+    binds = (mount for mount in service.get("volumes", []) if mount["type"] == "bind")
+    return [(_real(bind["source"]), _real(bind["target"])) for bind in binds]
+
+
+def _with_binds(service: Service, move: Callable[[str], str]) -> Service:
+    if not _binds(service):
+        return service
+    mounts = service["volumes"]
+    moved = [_moved(m, "source", move) if m["type"] == "bind" else m for m in mounts]
+    return {**service, "volumes": moved}
+
+
+def _moved(item: Mapping[str, Any], key: str, move: Callable[[str], str]) -> Mapping[str, Any]:
+    """`item` with the path at `key` where `move` puts it; to the byte the same if it stays."""
+    path = _real(item.get(key, ""))
+    moved = move(path)
+    return item if moved == path else {**item, key: moved.replace("$", "$$")}
+
+
+def _real(path: str) -> str:
+    """A path of the model as it is on disk: unescaped, without a slash at its end."""
+    return posixpath.normpath(path.replace("$$", "$"))
+
+
+def _without(item: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if key not in keys}
+
+
+def _nearest(model: Model, name: str) -> str:
+    near = difflib.get_close_matches(name, sorted(model["services"]))
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"there are: {', '.join(sorted(model['services']))}."
+
+
+def _only_one_can_have(name: str, service: Service) -> Iterator[str]:
+    if "container_name" in service:
+        yield f"container_name: only one container can be {service['container_name']}; remove it"
+    for port in service.get("ports", []):
+        if port.get("published"):
+            yield (
+                f"ports: only one container can publish {port['published']}; write "
+                f'`expose: ["{port["target"]}"]` instead, nginx reaches {name} by its name'
+            )
+    if "mac_address" in service:
+        yield "mac_address: only one container can have it; remove it"
+    for network, options in (service.get("networks") or {}).items():
+        for key in _FIXED_ADDRESSES:
+            if key in (options or {}):
+                yield f"networks.{network}.{key}: only one container can have it; remove it"
+
+
+def _tied_to_one(service: Service) -> Iterator[str]:
+    if service.get("network_mode") == "host":
+        yield "network_mode: two replicas on the host's network want the same port; remove it"
+    for key in ("network_mode", "ipc", "pid"):
+        mode = service.get(key, "")
+        if mode.startswith(("service:", "container:")):
+            yield f"{key}: {mode} ties it to one container; remove it"
+    if "volumes_from" in service:
+        yield "volumes_from: ties it to one container; list the volumes under `volumes`"
+
+
+def _waits_for(ends: Collection[str], service: Service) -> Iterator[str]:
+    for other in sorted(service.get("depends_on", {}).keys() & set(ends)):
+        yield (
+            f"depends_on.{other}: waits for {other} to end, and what runs in a slot does not end; "
+            "make it a hook (`[hooks] pre_release`)"
+        )

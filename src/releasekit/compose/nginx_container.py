@@ -1,0 +1,97 @@
+"""The nginx service's container: `nginx.router.Container` on Docker and compose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from releasekit.bundle import Bundle
+from releasekit.compose import observe
+from releasekit.compose.docker import QUICK_S, Docker
+from releasekit.compose.engine import ComposeEngine
+from releasekit.nginx.router import ContainerFacts, Process
+from releasekit.ports import Completed
+
+if TYPE_CHECKING:
+    from python_on_whales.components.container.models import ContainerInspectResult
+
+
+class NginxContainer:
+    """The container of the nginx service in `bundle`'s model."""
+
+    def __init__(self, docker: Docker, engine: ComposeEngine, bundle: Bundle, service: str) -> None:
+        self._docker = docker
+        self._engine = engine
+        self._bundle = bundle
+        self._service = service
+        self._name = f"{bundle.project}-{service}-1"
+
+    def inspect(self) -> ContainerFacts:
+        container = self._container()
+        if container is None:
+            return ContainerFacts(self._name, gateway=self._gateway())
+        self._name = observe.name_of(container)
+        state = container.state
+        if state is None or state.status != "running":
+            return ContainerFacts(self._name, gateway=self._gateway())
+        network, address = next(iter(observe.addresses(container).items()), ("", ""))
+        gateway = _gateways(container).get(network, "")
+        return ContainerFacts(self._name, True, address, gateway, state.pid or 0)
+
+    def version(self) -> str:
+        container = self._container()
+        if container is not None and observe.is_up(container):
+            done = self.execute(["nginx", "-v"], deadline_s=QUICK_S)
+        else:
+            image = self._bundle.model["services"][self._service]["image"]
+            argv = ["run", "--rm", "--network", "none", "--entrypoint", "nginx", image, "-v"]
+            done = self._docker.run(argv, deadline_s=QUICK_S)
+        return done.stdout + done.stderr
+
+    def execute(self, argv: Sequence[str], *, deadline_s: float) -> Completed:
+        return self._docker.run(["container", "exec", self._name, *argv], deadline_s=deadline_s)
+
+    def signal(self, name: str) -> None:
+        self._docker.do("container", "kill", "--signal", name, self._name)
+
+    def start(self) -> None:
+        self._engine.up_backing(self._bundle.model, self._service)
+
+    def processes(self) -> Sequence[Process]:
+        done = self._docker.run(
+            ["container", "top", self._name, "-eo", "pid,ppid,args"], deadline_s=QUICK_S
+        )
+        if done.status != 0:
+            return ()
+        rows = (line.split(None, 2) for line in done.stdout.splitlines()[1:])
+        return tuple(Process(int(row[0]), int(row[1]), row[2]) for row in rows if len(row) == 3)
+
+    def log_tail(self, lines: int) -> tuple[str, ...]:
+        return self._engine.log_tail(self._name, lines)
+
+    def _container(self) -> ContainerInspectResult | None:
+        """The service's container: by its name, which asks Docker once, else by its labels."""
+        found = self._docker.inspect([self._name])
+        if found:
+            return found[0]
+        label = "label=com.docker.compose"
+        ids = self._docker.ask(
+            "container", "ls", "-aq", "--filter", f"{label}.project={self._bundle.project}",
+            "--filter", f"{label}.service={self._service}",
+        ).split()  # fmt: skip
+        return next(iter(self._docker.inspect(ids[:1])), None)
+
+    def _gateway(self) -> str:
+        """Where the host's connections will come from, while there is no container to ask."""
+        networks = self._bundle.networks(self._service)
+        done = self._docker.run(
+            ["network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", *networks[:1]],
+            deadline_s=QUICK_S,
+        )
+        return done.stdout.strip() if done.status == 0 else ""
+
+
+def _gateways(container: ContainerInspectResult) -> dict[str, str]:
+    settings = container.network_settings
+    networks = (settings.networks if settings is not None else None) or {}
+    return {name: network.gateway or "" for name, network in networks.items()}

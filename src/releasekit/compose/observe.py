@@ -1,0 +1,117 @@
+"""From what `docker inspect` says to replicas, backing services and probes: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from releasekit.observed import PLAIN, Backing, Health, Replica
+from releasekit.ports import Probe
+
+if TYPE_CHECKING:
+    from python_on_whales.components.container.models import ContainerInspectResult
+
+LOST_AFTER_RESTARTS = 3
+"""A container that Docker had to restart so often is not going to get healthy."""
+
+LABEL_SERVICE = "releasekit.service"
+LABEL_RELEASE = "releasekit.release"
+LABEL_SLOT = "releasekit.slot"
+_SERVICE = "com.docker.compose.service"
+_ONE_OFF = "com.docker.compose.oneoff"
+
+
+def replica(container: ContainerInspectResult, app: Collection[str]) -> Replica | None:
+    """The container as a replica; None when it is no app service's.
+
+    A label of ours tells, also for a service that the compose file no longer has; a container
+    that plain compose started is known by its service.
+    """
+    labels = labels_of(container)
+    service = labels.get(LABEL_SERVICE) or labels.get(_SERVICE, "")
+    if _is_one_off(labels) or not (LABEL_SERVICE in labels or service in app):
+        return None
+    return Replica(
+        service=service,
+        slot=labels.get(LABEL_SLOT, PLAIN),
+        name=name_of(container),
+        release=labels.get(LABEL_RELEASE, ""),
+        id=str(container.id),
+        image=str(container.image),
+        running=is_up(container),
+        health=health_of(container),
+    )
+
+
+def backing(container: ContainerInspectResult, app: Collection[str]) -> Backing | None:
+    """The container as a backing service's; None when it is none."""
+    labels = labels_of(container)
+    service = labels.get(_SERVICE, "")
+    if _is_one_off(labels) or LABEL_SERVICE in labels or service in app:
+        return None
+    return Backing(service, str(container.id), is_up(container))
+
+
+def name_of(container: ContainerInspectResult) -> str:
+    return str(container.name).lstrip("/")
+
+
+def labels_of(container: ContainerInspectResult) -> Mapping[str, str]:
+    config = container.config
+    return (config.labels if config is not None else None) or {}
+
+
+def addresses(container: ContainerInspectResult) -> dict[str, str]:
+    """The container's addresses by network, sorted; only of networks where it has one."""
+    settings = container.network_settings
+    networks = (settings.networks if settings is not None else None) or {}
+    return {name: n.ip_address for name, n in sorted(networks.items()) if n.ip_address}
+
+
+def is_up(container: ContainerInspectResult) -> bool:
+    state = container.state
+    return state is not None and state.status in ("running", "restarting", "paused")
+
+
+def health_of(container: ContainerInspectResult) -> Health:
+    state = container.state
+    health = state.health if state is not None else None
+    return Health(health.status) if health is not None and health.status else Health.NONE
+
+
+def lost(container: ContainerInspectResult) -> str:
+    """Why waiting for this container is of no use; "" when it is not."""
+    state = container.state
+    restarts = container.restart_count or 0
+    if state is None:
+        return ""
+    if state.oom_killed:
+        return "out of memory: the kernel killed it"
+    if restarts >= LOST_AFTER_RESTARTS:
+        return f"it crashes: restarted {restarts} times, last exit status {state.exit_code}"
+    if state.status in ("exited", "dead"):
+        return f"it exited with status {state.exit_code}"
+    return ""
+
+
+def docker_health(container: ContainerInspectResult) -> Probe:
+    """Docker's own word: its health check, or for want of one that the container runs."""
+    health = health_of(container)
+    if health not in (Health.HEALTHY, Health.NONE):
+        return Probe(False, f"Docker's health check says {health}")
+    status = container.state.status if container.state is not None else "unknown"
+    return Probe(status == "running", f"Docker calls it {status}")
+
+
+def backing_trouble(container: ContainerInspectResult) -> str:
+    """What keeps a backing service from being up, "" if nothing; a job that ended well is up."""
+    state = container.state
+    if state is not None and state.status == "exited":
+        return "" if state.exit_code == 0 else f"it exited with status {state.exit_code}"
+    probe = docker_health(container)
+    return "" if probe.is_healthy else probe.detail
+
+
+def _is_one_off(labels: Mapping[str, str]) -> bool:
+    """A `docker compose run`: somebody's console, not a part of any release."""
+    return labels.get(_ONE_OFF) == "True"

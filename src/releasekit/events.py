@@ -1,0 +1,93 @@
+"""What happens during a run, as data. The runner emits these; renderers subscribe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from releasekit.plan import Plan
+from releasekit.steps import Step
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """`kind` is "up", "rollback" or "revert"."""
+
+    run: str
+    kind: str
+    project: str
+    release: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMade:
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    number: int
+    total: int
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    """What a step that takes a while is waiting for."""
+
+    step: Step
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """`error` is "" when the step did what it should."""
+
+    number: int
+    total: int
+    step: Step
+    seconds: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that does not stop the run and that a person should know."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DowntimeMeasured:
+    """How long the project's services did not answer."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """`result` is "released", "rolled-back", "nothing-to-do", "failed" or "interrupted"."""
+
+    run: str
+    result: str
+    release: str
+    serving: str
+    seconds: float
+    reason: str = ""
+
+
+Event = (
+    RunStarted
+    | PlanMade
+    | StepStarted
+    | StepProgress
+    | StepEnded
+    | Warned
+    | DowntimeMeasured
+    | RunEnded
+)
+EventSink = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The sink of a caller that wants no events."""

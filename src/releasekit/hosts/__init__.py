@@ -1,0 +1,1 @@
+"""Where a project runs: the machine itself."""

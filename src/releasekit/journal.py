@@ -1,0 +1,114 @@
+"""The record of runs on the host: JSON lines, each on disk before the run goes on.
+
+It tells history, and which releases were committed to. What runs and what nginx serves is not
+read from here: that is observed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from releasekit.outcome import HistoryEntry
+from releasekit.ports import Clock, Host
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who asked for a run, and from where."""
+
+    by: str
+    origin: str
+
+
+class Journal:
+    """One project's journal at `path` on `host`."""
+
+    def __init__(self, host: Host, clock: Clock, path: str) -> None:
+        self._host = host
+        self._clock = clock
+        self._path = path
+
+    def write(self, event: str, run: str, **facts: object) -> None:
+        """Append one line; it is on disk when this returns."""
+        record = {"schema": SCHEMA, "event": event, "run": run, "at": self._clock.utc(), **facts}
+        self._host.append(self._path, json.dumps(record, ensure_ascii=False) + "\n")
+
+    def records(self) -> tuple[Mapping[str, Any], ...]:
+        """Every line that can be understood; a torn or foreign one is passed over."""
+        text = self._host.read(self._path) or ""
+        return tuple(record for line in text.splitlines() if (record := _parse(line)))
+
+
+def _parse(line: str) -> Mapping[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    known = isinstance(record, dict) and record.get("schema") == SCHEMA
+    return record if known and "event" in record and "run" in record else None
+
+
+def history(records: Iterable[Mapping[str, Any]]) -> tuple[HistoryEntry, ...]:
+    """The runs, newest first, by their order in the journal and never by a clock."""
+    began = [record for record in records if record["event"] == "begin"]
+    ended = {record["run"]: record for record in records if record["event"] == "end"}
+    entries = [
+        _entry(number, begin, ended.get(begin["run"], {}))
+        for number, begin in enumerate(began, start=1)
+    ]
+    return tuple(reversed(entries))
+
+
+def _entry(number: int, begin: Mapping[str, Any], end: Mapping[str, Any]) -> HistoryEntry:
+    return HistoryEntry(
+        number=number,
+        run=begin["run"],
+        kind=str(begin.get("kind", "")),
+        release=str(begin.get("release", "")),
+        subject=str(begin.get("subject", "")),
+        author=str(begin.get("author", "")),
+        by=str(begin.get("by", "")),
+        origin=str(begin.get("origin", "")),
+        strategy=str(begin.get("strategy", "")),
+        started=str(begin.get("at", "")),
+        seconds=end.get("seconds"),
+        result=str(end.get("result", "running")),
+        reason=str(end.get("reason", "")),
+        downtime_s=end.get("downtime_s"),
+    )
+
+
+def committed(records: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The ids of the releases that were committed to and not rolled back from, oldest first.
+
+    The last one is the current release, the one before it is where a rollback goes. A rollback
+    takes back what came after its target: a second rollback goes one release further, and never
+    to the one that was just left.
+    """
+    stack: list[str] = []
+    for record in records:
+        if record["event"] != "commit":
+            continue
+        release = str(record["release"])
+        if release in stack:
+            del stack[stack.index(release) :]
+        stack.append(release)
+    return tuple(stack)
+
+
+def ever_committed(records: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """The ids of all releases that were ever committed to."""
+    return frozenset(str(r["release"]) for r in records if r["event"] == "commit")
+
+
+def strategy_of(records: Iterable[Mapping[str, Any]], release: str) -> str:
+    """The strategy of the run that last committed to `release`; "" when none is known."""
+    records = tuple(records)
+    runs = [r["run"] for r in records if r["event"] == "commit" and r["release"] == release]
+    begins = {r["run"]: r for r in records if r["event"] == "begin"}
+    return str(begins.get(runs[-1], {}).get("strategy", "")) if runs else ""

@@ -1,0 +1,105 @@
+"""What people call releases, and who they are: pure answers to "which one do you mean?"."""
+
+from __future__ import annotations
+
+import difflib
+import getpass
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+from releasekit import git
+from releasekit.errors import AmbiguousRelease, InvalidRelease, UnknownRelease
+from releasekit.release import MUTABLE_TAGS, Release, short
+
+_FULL_SHA = re.compile(r"[0-9a-f]{40}")
+_HEX = re.compile(r"[0-9a-f]{1,39}")
+
+
+def release_named(sha: str, folder: Path, stored: Callable[[], Collection[str]]) -> Release:
+    """The release that `sha` names: a commit, a stored release, or a whole tag as it is.
+
+    `stored` gives the ids of the releases on the host; it is asked only when git does not know.
+    """
+    if git.is_repository(folder):
+        try:
+            return Release.from_git(sha, path=folder)
+        except UnknownRelease as error:
+            unknown = error
+    else:
+        unknown = UnknownRelease(f"{sha}: {folder} is no git repository")
+    if _FULL_SHA.fullmatch(sha):
+        return Release(sha)
+    tags = sorted({tag_of(release) for release in stored()})
+    found = [tag for tag in tags if tag.startswith(sha)]
+    if len(found) == 1:
+        return Release(found[0])
+    if len(found) > 1:
+        raise AmbiguousRelease(f"{sha} could be any of {_listed(found)}", hint="give more digits")
+    if _HEX.fullmatch(sha):
+        raise unknown
+    return Release(sha)
+
+
+def tag_of(release: str) -> str:
+    """The tag of a release id (`<tag>.<digest>`)."""
+    return release.rpartition(".")[0] or release
+
+
+def rollback_target(to: str | None, stack: Sequence[str], stored: Collection[str]) -> str:
+    """The id of the release to go back to: the last good one, or the one that `to` begins.
+
+    `stack` are the releases committed to, oldest first (the last one is current); `stored` are
+    the ids on the host. Raises `UnknownRelease` or `AmbiguousRelease`.
+    """
+    if not stack:
+        raise UnknownRelease("nothing was released here yet: there is nothing to go back to")
+    if to is None:
+        if len(stack) < 2:
+            raise UnknownRelease(f"{short(stack[-1])} is the first release: nothing came before it")
+        return stack[-2]
+    found = [release for release in stored if release.startswith(to)]
+    if not found:
+        near = difflib.get_close_matches(to, stored, n=3, cutoff=0.3) or list(stack[-4:-1])
+        raise UnknownRelease(
+            f"no stored release begins with {to!r}",
+            hint=f"stored: {_listed(near)}; `releasekit history` has them all",
+        )
+    if len({tag_of(release) for release in found}) > 1:
+        raise AmbiguousRelease(f"{to} could be any of {_listed(found)}", hint="give more digits")
+    recent = [release for release in stack if release in found]
+    return (recent or sorted(found))[-1]
+
+
+def require_immutable(tag: str, allowed: Collection[str]) -> None:
+    """Raise `InvalidRelease` for a tag that names something else tomorrow."""
+    if tag.lower() in MUTABLE_TAGS and tag not in allowed:
+        raise InvalidRelease(
+            f"the tag {tag!r} means something else tomorrow: it cannot be rolled back to",
+            hint=f'release a git SHA, or allow it by name: allow_tags = ["{tag}"]',
+        )
+
+
+def who(environ: Mapping[str, str], host: str) -> dict[str, str]:
+    """Who asks for a run (`by`) and from where (`origin`): a CI job's address, or a machine."""
+    by = environ.get("SUDO_USER") or environ.get("USER") or getpass.getuser()
+    return {"by": by, "origin": _ci_job(environ) or _client(environ) or host}
+
+
+def _ci_job(environ: Mapping[str, str]) -> str:
+    """The address of the CI job that runs this: GitLab's, Jenkins', GitHub's variables."""
+    for name in ("CI_JOB_URL", "BUILD_URL"):
+        if environ.get(name):
+            return environ[name]
+    parts = [environ.get(f"GITHUB_{part}", "") for part in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+    server, repository, run = parts
+    return f"{server}/{repository}/actions/runs/{run}" if all(parts) else ""
+
+
+def _client(environ: Mapping[str, str]) -> str:
+    """The address that an SSH login to this machine came from."""
+    return environ.get("SSH_CONNECTION", "").partition(" ")[0]
+
+
+def _listed(releases: Sequence[str]) -> str:
+    return ", ".join(short(release) for release in releases[:5])

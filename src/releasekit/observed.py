@@ -1,0 +1,155 @@
+"""What there is: a frozen snapshot of containers and of what nginx has loaded.
+
+Containers and nginx are the truth; the files that releasekit writes are only records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+PLAIN = ""
+"""The slot of a container that runs under the project's own name, as plain compose starts it."""
+
+SLOTS = ("blue", "green")
+
+
+class Health(StrEnum):
+    """Docker's own health check of a container; NONE when it has none."""
+
+    NONE = "none"
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Replica:
+    """One container of one app service of one release.
+
+    `name` is the container's name: unique on the host, and what a route speaks of. `release` is
+    a release's id, or "" when nothing tells it.
+    """
+
+    service: str
+    slot: str
+    name: str
+    release: str
+    id: str
+    image: str = ""
+    running: bool = True
+    health: Health = Health.NONE
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Backing:
+    """One container of a backing service."""
+
+    service: str
+    id: str
+    running: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The replicas, by container name, that share one service's traffic.
+
+    `standby` replicas get none: nginx only keeps their addresses resolved.
+    """
+
+    service: str
+    replicas: tuple[str, ...]
+    standby: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What nginx serves, per service. `generation` tells one written route from the next."""
+
+    upstreams: tuple[Upstream, ...] = ()
+    generation: str = ""
+
+    def replicas(self, service: str) -> tuple[str, ...]:
+        """The replicas that get `service`'s traffic; empty when it has no upstream."""
+        return next((u.replicas for u in self.upstreams if u.service == service), ())
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every replica that gets traffic."""
+        return frozenset(name for u in self.upstreams for name in u.replicas)
+
+    @property
+    def resolved(self) -> frozenset[str]:
+        """Every replica whose address nginx knows: those with traffic and those on standby."""
+        return self.names | {name for u in self.upstreams for name in u.standby}
+
+
+@dataclass(frozen=True, slots=True)
+class Nginx:
+    """The nginx in front. `loaded` is the route of the running process, None when it does not say.
+
+    `resolves` tells whether this version looks a server's name up again while it runs
+    (`server … resolve`, since 1.27.3); `keeps_idle` whether it can spare idle keep-alive clients
+    in a reload (`keepalive_min_timeout`, since 1.27.4).
+    """
+
+    version: tuple[int, ...]
+    running: bool = False
+    loaded: Route | None = None
+    draining: bool = False
+
+    @property
+    def resolves(self) -> bool:
+        return self.version >= (1, 27, 3)
+
+    @property
+    def keeps_idle(self) -> bool:
+        return self.version >= (1, 27, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The host's state at one moment, as far as this project goes."""
+
+    project: str
+    replicas: tuple[Replica, ...] = ()
+    backing: tuple[Backing, ...] = ()
+    nginx: Nginx | None = None
+    current: str = ""
+    """The id of the release that was last committed to, as recorded; "" when there is none."""
+    committed: frozenset[str] = frozenset()
+    """The ids of all releases that were ever committed to: the others are leftovers of failures."""
+
+    @property
+    def route(self) -> Route:
+        """What nginx serves; empty when it serves nothing of ours."""
+        if self.nginx is None or self.nginx.loaded is None:
+            return Route()
+        return self.nginx.loaded
+
+    def routed(self) -> tuple[Replica, ...]:
+        """The replicas that get traffic."""
+        return tuple(r for r in self.replicas if r.name in self.route.names)
+
+    def of(self, release: str) -> tuple[Replica, ...]:
+        return tuple(r for r in self.replicas if r.release == release)
+
+    def fingerprint(self) -> str:
+        """A hash of what a plan rests on: containers, slots and route, not momentary health."""
+        facts = (
+            sorted((r.name, r.id, r.release, r.running) for r in self.replicas),
+            sorted((b.service, b.id, b.running) for b in self.backing),
+            self.route,
+            self.current,
+        )
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def by_service(replicas: Iterable[Replica]) -> dict[str, tuple[Replica, ...]]:
+    """`replicas` per service, both sorted."""
+    groups: dict[str, list[Replica]] = {}
+    for replica in sorted(replicas):
+        groups.setdefault(replica.service, []).append(replica)
+    return {service: tuple(group) for service, group in groups.items()}

@@ -1,0 +1,168 @@
+"""From a project's files to a release's bundle: resolve, check, pin, store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from releasekit.bundle import Bundle, BundledService, BundleStore, HealthCheck
+from releasekit.compose import model as models
+from releasekit.errors import SettingsError
+from releasekit.ports import Host
+from releasekit.release import Release
+from releasekit.settings import ServiceSettings, Settings
+from releasekit.strategies.base import Strategy
+from releasekit.target import Service
+
+Model = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A release's resolved model and what was found out about it, before it is pinned."""
+
+    release: Release
+    settings: Settings
+    folder: str
+    model: Model
+    app: tuple[str, ...]
+    found: Mapping[str, Model] = field(default_factory=dict)
+    """What `docker image inspect` says of those of its images that are on the host."""
+
+    @property
+    def project(self) -> str:
+        return str(self.model["name"])
+
+    @property
+    def images(self) -> dict[str, str]:
+        """Image reference by app service."""
+        return {name: str(self.model["services"][name].get("image", "")) for name in self.app}
+
+    @property
+    def image_ids(self) -> dict[str, str]:
+        """Image id by app service, of images that are on the host."""
+        return {s: str(self.found[i]["Id"]) for s, i in self.images.items() if i in self.found}
+
+    @property
+    def missing_images(self) -> tuple[str, ...]:
+        return tuple(sorted(set(self.images.values()) - set(self.found)))
+
+    @property
+    def nginx_service(self) -> str | None:
+        """The nginx in front; None for a project that has none and does not ask for one."""
+        if self.settings.nginx is not None:
+            return self.settings.nginx.service
+        return "nginx" if "nginx" in self.model["services"] else None
+
+    @property
+    def services(self) -> tuple[BundledService, ...]:
+        return tuple(self._service(name) for name in self.app)
+
+    def _service(self, name: str) -> BundledService:
+        wanted = self.settings.services.get(name, ServiceSettings())
+        port = wanted.port or models.exposed_port(self.model, name)
+        health = wanted.health
+        service = Service(
+            name=name,
+            replicas=wanted.replicas or models.replicas(self.model, name),
+            port=port,
+            drain_s=wanted.drain,
+            health_timeout_s=health.timeout if health else 60.0,
+        )
+        check = HealthCheck(health.path, health.statuses, health.host) if health and port else None
+        return BundledService(service, check)
+
+
+def draft(release: Release, settings: Settings, folder: str, model: Model) -> Draft:
+    """The draft of `release`; which services are its app services is decided here."""
+    named = [name for name in settings.services if name in model["services"]]
+    app = models.app_services(model, release.tag, named)
+    return Draft(release, settings, folder, model, app)
+
+
+def problems(draft: Draft, strategy: Strategy, nginx_dir: str) -> list[str]:
+    """Everything that keeps `draft` from being released with `strategy`."""
+    settings, model = draft.settings, draft.model
+    named = tuple(settings.services)
+    found = models.unknown_services(model, named)
+    found += models.app_problems(model, draft.app, draft.release.tag, settings.tag_variable)
+    if strategy.needs_health:
+        found += models.slot_problems(model, draft.app)
+        found += _without_health(draft, strategy)
+    if draft.nginx_service is not None:
+        found += models.nginx_problems(model, draft.nginx_service, nginx_dir)
+    elif strategy.needs_health and any(b.service.port for b in draft.services):
+        found.append(
+            f"{strategy.name} moves traffic with nginx, and the project has no service `nginx`: "
+            "name it (`[nginx] service = …`), or use --strategy recreate"
+        )
+    return found
+
+
+def _without_health(draft: Draft, strategy: Strategy) -> list[str]:
+    missing = [
+        bundled.service.name
+        for bundled in draft.services
+        if bundled.health is None
+        and not models.has_healthcheck(draft.model, bundled.service.name)
+        and not _is_checked_by_image(draft, bundled.service.name)
+    ]
+    return [
+        f"services.{name}: {strategy.name} needs a health check, and there is none: give "
+        f'`[services.{name}] health = {{ path = "/up" }}` (and `port`) in the settings, '
+        "or a `healthcheck:` in the compose file"
+        for name in missing
+    ]
+
+
+def _is_checked_by_image(draft: Draft, service: str) -> bool:
+    image = draft.found.get(draft.images[service])
+    return image is not None and bool((image.get("Config") or {}).get("Healthcheck"))
+
+
+def pin(draft: Draft, host: Host, store: BundleStore, images: Mapping[str, str]) -> Pinned:
+    """The release with its images pinned (image id by app service), not yet stored.
+
+    Config files that app services mount are to be copied beside it, so that a rollback gets them
+    back, and they belong to its identity: compose itself calls a changed file "nothing to do".
+    """
+    sources = [s for s in models.bind_sources(draft.model, draft.app) if host.digest(s)]
+    hashes = {source: host.digest(source) or "" for source in sources}
+    digest = models.config_digest(draft.model, draft.app, images, hashes)
+    release = f"{draft.release.tag}.{digest[:8]}"
+    files = {
+        s: f"{store.folder(release)}/files/{hashes[s][:8]}-{PurePath(s).name}" for s in sources
+    }
+    backing = models.backing_order(draft.model, draft.app)
+    bundle = Bundle(
+        id=release,
+        release=draft.release,
+        project=draft.project,
+        folder=draft.folder,
+        model=models.with_bind_sources(models.pinned(draft.model, images), draft.app, files),
+        services=draft.services,
+        backing=tuple(service for service in backing if service != draft.nginx_service),
+        images=images,
+        nginx_service=draft.nginx_service,
+    )
+    return Pinned(bundle, files)
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A bundle and the files that are copied beside it when it is stored (copy by source)."""
+
+    bundle: Bundle
+    files: Mapping[str, str]
+
+    def save(self, store: BundleStore) -> None:
+        if store.load(self.bundle.id) is None:
+            store.save(self.bundle, self.files)
+
+
+def require(problems: list[str]) -> None:
+    """Raise `SettingsError` with all `problems`, if there are any."""
+    if problems:
+        raise SettingsError(problems)

@@ -1,0 +1,218 @@
+"""Runs a plan's steps in order, records each, and tells what happens. It decides nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from releasekit.errors import (
+    DeadlineExceeded,
+    Interrupted,
+    NeverHealthy,
+    ReleasekitError,
+    RouteRefused,
+)
+from releasekit.events import (
+    DowntimeMeasured,
+    EventSink,
+    StepEnded,
+    StepProgress,
+    StepStarted,
+    Warned,
+)
+from releasekit.journal import Journal
+from releasekit.plan import Plan
+from releasekit.ports import Clock, Engine, Router
+from releasekit.steps import (
+    Announce,
+    AwaitHealthy,
+    ConfirmRoute,
+    Drain,
+    EnsureBacking,
+    MarkCurrent,
+    Phase,
+    Pull,
+    Remove,
+    Route,
+    Start,
+    Step,
+    Stop,
+)
+from releasekit.waiting import wait_until
+
+GOOD_IN_A_ROW = 2
+"""How often a replica must be found healthy before it counts: one answer may be a lucky one."""
+CONFIRM_DEADLINE_S = 15.0
+LOG_LINES = 20
+
+
+@dataclass
+class Downtime:
+    """A stopwatch for the time that services do not answer; it outlives a failed plan, for it
+    goes on until the previous release serves again."""
+
+    seconds: float | None = None
+    since: float | None = None
+
+
+@dataclass
+class Runner:
+    """Executes plans through the ports. `is_stopped` asks whether a person wants it to end."""
+
+    engine: Engine
+    router: Router | None
+    journal: Journal
+    clock: Clock
+    events: EventSink
+    is_stopped: Callable[[], bool] = lambda: False
+    downtime: Downtime = field(default_factory=Downtime)
+
+    def run(self, plan: Plan, run: str) -> None:
+        """Run every step; raises what the failing step raised, or `Interrupted`.
+
+        After the commit point a failure only warns and the run goes forward: the new release
+        serves, and what is left of the old one is cleared by the next run.
+        """
+        is_committed = not any(isinstance(step, MarkCurrent) for step in plan.steps)
+        for number, step in enumerate(plan.steps, start=1):
+            if self.is_stopped() and not is_committed:
+                raise Interrupted("stopped on request")
+            try:
+                self._step(step, number, len(plan.steps), plan, run)
+            except ReleasekitError as error:
+                if not (is_committed and step.phase is Phase.SETTLE):
+                    raise
+                self.events(Warned(f"{type(step).__name__}: {error.message}"))
+            is_committed = is_committed or isinstance(step, MarkCurrent)
+
+    def _step(self, step: Step, number: int, total: int, plan: Plan, run: str) -> None:
+        name = type(step).__name__
+        self.journal.write("step", run, state="begin", number=number, step=name, what=str(step))
+        self.events(StepStarted(number, total, step))
+        began, error = self.clock.now(), ""
+        self._watch_downtime(step, plan, began)
+        try:
+            self._take(step, plan, run)
+        except ReleasekitError as failure:
+            error = failure.message
+            raise
+        finally:
+            seconds = self.clock.now() - began
+            self.journal.write("step", run, state="end", number=number, step=name, error=error)
+            self.events(StepEnded(number, total, step, seconds, error))
+
+    def _take(self, step: Step, plan: Plan, run: str) -> None:  # noqa: C901  # a case a step
+        match step:
+            case Pull():
+                self.engine.pull(step.images)
+            case EnsureBacking():
+                self.engine.ensure_backing(plan.release, step.services)
+            case Start():
+                self.engine.start(step.release, step.slot, step.replicas)
+            case Announce():
+                self._routed.apply(step.upstreams)
+            case AwaitHealthy():
+                self._await_healthy(step)
+            case Route():
+                self._routed.apply(step.upstreams)
+            case ConfirmRoute():
+                self._confirm(step)
+            case Drain():
+                self._drain(step)
+            case Stop():
+                self.engine.stop([replica.id for replica in step.replicas])
+            case Remove():
+                self.engine.remove([replica.id for replica in step.replicas])
+            case MarkCurrent():
+                self._end_downtime()
+                self.journal.write("commit", run, release=step.release)
+            case _:
+                assert_never(step)
+
+    @property
+    def _routed(self) -> Router:
+        if self.router is None:
+            raise RouteRefused("the plan moves a route, and the project has no nginx")
+        return self.router
+
+    def _await_healthy(self, step: AwaitHealthy) -> None:
+        good: dict[str, int] = defaultdict(int)
+
+        def look() -> str:
+            self._stop_on_request()
+            return self._unhealthy(step, good)
+
+        try:
+            wait_until(
+                look,
+                deadline_s=step.deadline_s,
+                clock=self.clock,
+                on_detail=lambda detail: self.events(StepProgress(step, detail)),
+            )
+        except DeadlineExceeded as error:
+            raise self._never_healthy(step, good, error.message) from error
+
+    def _unhealthy(self, step: AwaitHealthy, good: dict[str, int]) -> str:
+        """Probe what is not yet proven; what is missing, or "" when all are healthy."""
+        waiting = [pair for pair in step.replicas if good[pair[1]] < GOOD_IN_A_ROW]
+        details = []
+        for name, probe in self.engine.probe(step.release, waiting).items():
+            good[name] = good[name] + 1 if probe.is_healthy else 0
+            if probe.is_lost:
+                raise self._never_healthy(step, good, f"{name}: {probe.detail}")
+            if good[name] < GOOD_IN_A_ROW:
+                details.append(f"{name}: {probe.detail}")
+        return "; ".join(details)
+
+    def _never_healthy(self, step: AwaitHealthy, good: dict[str, int], why: str) -> NeverHealthy:
+        failing = [name for _, name in step.replicas if good[name] < GOOD_IN_A_ROW]
+        tails = {name: self.engine.log_tail(name, LOG_LINES) for name in failing}
+        return NeverHealthy(f"not healthy: {why}", log_tail=tails)
+
+    def _confirm(self, step: ConfirmRoute) -> None:
+        def look() -> str:
+            self._stop_on_request()
+            return self._routed.unconfirmed()
+
+        try:
+            wait_until(
+                look,
+                deadline_s=CONFIRM_DEADLINE_S,
+                clock=self.clock,
+                on_detail=lambda detail: self.events(StepProgress(step, detail)),
+                longest_pause_s=0.05,
+            )
+        except DeadlineExceeded as error:
+            raise RouteRefused(f"nginx does not serve the route: {error.message}") from error
+        self._end_downtime()
+
+    def _drain(self, step: Drain) -> None:
+        try:
+            wait_until(
+                self._routed.undrained,
+                deadline_s=step.limit_s,
+                clock=self.clock,
+                on_detail=lambda detail: self.events(StepProgress(step, detail)),
+                longest_pause_s=0.1,
+            )
+        except DeadlineExceeded as error:
+            self.events(Warned(f"the drain's time is up, and requests are cut: {error.message}"))
+
+    def _stop_on_request(self) -> None:
+        if self.is_stopped():
+            raise Interrupted("stopped on request")
+
+    def _watch_downtime(self, step: Step, plan: Plan, now: float) -> None:
+        """Downtime begins with the first stop of a service that the plan declares down."""
+        if not isinstance(step, Stop) or step.phase is Phase.SETTLE:
+            return
+        if self.downtime.since is None and {r.service for r in step.replicas} & {*plan.downtime}:
+            self.downtime.since = now
+
+    def _end_downtime(self) -> None:
+        if self.downtime.since is not None:
+            self.downtime.seconds = self.clock.now() - self.downtime.since
+            self.downtime.since = None
+            self.events(DowntimeMeasured(self.downtime.seconds))

@@ -1,0 +1,88 @@
+"""A project's place on its host: where its state lives, and the adapters that reach it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from releasekit import journal as journals
+from releasekit.bundle import Bundle, BundleStore
+from releasekit.compose.docker import Docker
+from releasekit.compose.engine import ComposeEngine
+from releasekit.compose.nginx_container import NginxContainer
+from releasekit.events import EventSink
+from releasekit.journal import Journal
+from releasekit.nginx.router import NginxRouter
+from releasekit.observed import Observed
+from releasekit.ports import Clock, Host, Router
+from releasekit.runner import Downtime, Runner
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The folders and files of one project's state on the host. `state` is 0700: bundles and
+    journal are nobody else's business."""
+
+    state: str
+
+    @property
+    def nginx(self) -> str:
+        return f"{self.state}/nginx"
+
+    @property
+    def journal(self) -> str:
+        return f"{self.state}/journal.jsonl"
+
+    @property
+    def releases(self) -> str:
+        return f"{self.state}/releases"
+
+    @property
+    def lock(self) -> str:
+        return f"{self.state}/lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The adapters of one project, wired for one release of it."""
+
+    project: str
+    clock: Clock
+    store: BundleStore
+    journal: Journal
+    engine: ComposeEngine
+    router: Router | None
+
+    def observe(self) -> Observed:
+        """What there is now."""
+        records = self.journal.records()
+        stack = journals.committed(records)
+        replicas, backing = self.engine.observe()
+        return Observed(
+            project=self.project,
+            replicas=replicas,
+            backing=backing,
+            nginx=self.router.observe() if self.router is not None else None,
+            current=stack[-1] if stack else "",
+            committed=journals.ever_committed(records),
+        )
+
+    def runner(self, events: EventSink, stop: threading.Event, downtime: Downtime) -> Runner:
+        """What executes plans here, until `stop` is set."""
+        return Runner(
+            self.engine, self.router, self.journal, self.clock, events, stop.is_set, downtime
+        )
+
+
+def wire(host: Host, clock: Clock, place: Place, bundle: Bundle, control_port: int) -> Site:
+    """The adapters for `bundle`'s project."""
+    docker = Docker(host)
+    store = BundleStore(host, place.releases)
+    engine = ComposeEngine(host, docker, store, clock, bundle)
+    router: Router | None = None
+    if bundle.nginx_service is not None:
+        container = NginxContainer(docker, engine, bundle, bundle.nginx_service)
+        router = NginxRouter(
+            host, container, engine.peers, clock, directory=place.nginx, control_port=control_port
+        )
+    return Site(bundle.project, clock, store, Journal(host, clock, place.journal), engine, router)

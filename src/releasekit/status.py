@@ -1,0 +1,49 @@
+"""From what is observed to what a person should know: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from releasekit.observed import Health, Observed
+from releasekit.outcome import Status
+from releasekit.release import short
+
+
+def status_of(observed: Observed) -> Status:
+    """The live release, and whatever does not fit together."""
+    routed = {replica.release for replica in observed.routed()}
+    live = routed.pop() if len(routed) == 1 else ""
+    if not live and observed.nginx is None:
+        live = observed.current
+    return Status(observed, live, tuple(_problems(observed, live)))
+
+
+def _problems(observed: Observed, live: str) -> Iterator[str]:
+    releases = {replica.release for replica in observed.routed()}
+    if len(releases) > 1:
+        yield f"nginx sends traffic to several releases: {', '.join(map(short, sorted(releases)))}"
+    if live and live != observed.current:
+        recorded = short(observed.current) if observed.current else "nothing"
+        yield f"{short(live)} serves, but {recorded} is recorded as current"
+    yield from _nginx_problems(observed)
+    for replica in observed.routed():
+        if not replica.running:
+            yield f"{replica.name} gets traffic, but does not run"
+        elif replica.health is Health.UNHEALTHY:
+            yield f"{replica.name} gets traffic, but Docker calls it unhealthy"
+    for backing in observed.backing:
+        if not backing.running:
+            yield f"backing service {backing.service} does not run"
+
+
+def _nginx_problems(observed: Observed) -> Iterator[str]:
+    nginx = observed.nginx
+    if nginx is None or not observed.current:
+        return
+    if not nginx.running:
+        yield "nginx does not run"
+    elif nginx.loaded is None:
+        yield "nginx does not say which route it serves"
+    missing = sorted(observed.route.names - {replica.name for replica in observed.replicas})
+    for name in missing:
+        yield f"nginx sends traffic to {name}, which does not exist"

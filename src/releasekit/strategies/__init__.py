@@ -1,0 +1,1 @@
+"""Strategies: pure planners from what is observed to a release."""

@@ -1,0 +1,66 @@
+"""What a strategy is, and the pieces that strategies share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+from releasekit.observed import Observed, Replica
+from releasekit.plan import Plan
+from releasekit.release import short
+from releasekit.steps import EnsureBacking, Phase, Remove, Step, Stop
+from releasekit.target import Target
+
+KeepPrevious = Literal["running", "stopped", "removed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the settings leave to the strategy.
+
+    `keep_previous`: what becomes of the previous release's containers. "running" makes a rollback
+    only a change of the route, and costs their memory.
+    """
+
+    keep_previous: KeepPrevious = "stopped"
+
+
+class Strategy(Protocol):
+    """A pure planner: the same arguments give the same plan, any observed state is accepted.
+
+    It does no I/O and asks no clock. `has_downtime` says that services may not answer meanwhile;
+    `needs_health` that it moves traffic to replicas that were proven healthy, so that every app
+    service needs a health check.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    has_downtime: ClassVar[bool]
+    needs_health: ClassVar[bool]
+
+    def plan(self, observed: Observed, target: Target, options: Options) -> Plan: ...
+
+
+def ensure_backing(observed: Observed, target: Target) -> tuple[Step, ...]:
+    """Start the backing services that do not run; those that run are never touched."""
+    running = {backing.service for backing in observed.backing if backing.running}
+    absent = tuple(service for service in target.backing if service not in running)
+    return (EnsureBacking(absent, "not running"),) if absent else ()
+
+
+def clear(replicas: Iterable[Replica], cause: str, phase: Phase) -> tuple[Step, ...]:
+    """Stop, where needed, and remove these containers."""
+    gone = tuple(sorted(replicas))
+    running = tuple(replica for replica in gone if replica.running)
+    steps: list[Step] = []
+    if running:
+        steps.append(Stop(running, cause, phase))
+    if gone:
+        steps.append(Remove(gone, cause, phase))
+    return tuple(steps)
+
+
+def described(releases: Iterable[str]) -> str:
+    """Release ids as one phrase: "3f2a9c1 and 77d0e12"; containers of no known release too."""
+    return " and ".join(sorted({short(release) if release else "unknown" for release in releases}))

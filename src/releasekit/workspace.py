@@ -1,0 +1,211 @@
+"""A project's folder and settings on a host: where its files become drafts and bundles."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from releasekit import preparing
+from releasekit.bundle import Bundle, BundleStore
+from releasekit.compose import model as models
+from releasekit.compose.docker import Docker
+from releasekit.compose.resolve import NGINX_DIR_PLACEHOLDER, resolve
+from releasekit.errors import CommandFailed, MissingImage, UsageError
+from releasekit.events import EventSink, StepEnded, StepStarted
+from releasekit.journal import Journal, committed
+from releasekit.observed import PLAIN, Observed, Replica
+from releasekit.ports import Clock, Host
+from releasekit.preparing import Draft, Pinned
+from releasekit.release import Release
+from releasekit.settings import NginxSettings, Settings, check_env_file
+from releasekit.site import Place, Site, wire
+from releasekit.steps import Pull
+from releasekit.strategies.base import Strategy
+
+PROJECT_FILE = "project.json"
+"""Tells which folder a project's state belongs to: a rollback reads no compose file."""
+NO_TAG = "unknown"
+"""Stands for a tag where only the project's shape is asked."""
+
+
+class Workspace:
+    """`folder` with its `settings` on `host`; `environ` is the caller's environment."""
+
+    def __init__(
+        self, host: Host, clock: Clock, settings: Settings, folder: str, environ: Mapping[str, str]
+    ) -> None:
+        self.host = host
+        self.clock = clock
+        self.settings = settings
+        self.folder = folder
+        self._environ = environ
+        self._docker = Docker(host)
+
+    def draft(self, release: Release, strategy: Strategy) -> Draft:
+        """The release as the project's files describe it now.
+
+        Raises `SettingsError` with every reason why it cannot be released with `strategy`.
+        """
+        preparing.require(self._env_file_problems())
+        self._docker.require_compose()
+        draft = self._with_images(self._resolved(release))
+        nginx_dir = self.place(draft.project).nginx
+        preparing.require(preparing.problems(draft, strategy, nginx_dir))
+        return draft
+
+    def _with_images(self, draft: Draft) -> Draft:
+        """`draft` with what Docker knows of its images now."""
+        return replace(draft, found=self._docker.images(sorted(set(draft.images.values()))))
+
+    def _resolved(self, release: Release) -> Draft:
+        model = resolve(self.host, self.settings, self.folder, release.tag, self._environ)
+        nginx_dir = self.place(str(model["name"])).nginx
+        model = models.with_nginx_dir(model, NGINX_DIR_PLACEHOLDER, nginx_dir)
+        return preparing.draft(release, self.settings, self.folder, model)
+
+    def _env_file_problems(self) -> list[str]:
+        if self.settings.env_file is None:
+            return []
+        path = Path(self.folder, self.settings.env_file)
+        if not path.exists():
+            return [check_env_file(str(path), exists=False, own_uid=os.geteuid())]
+        status = path.stat()
+        problem = check_env_file(
+            str(path), exists=True, own_uid=os.geteuid(), mode=status.st_mode, uid=status.st_uid
+        )
+        return [problem] if problem else []
+
+    def pulled(self, draft: Draft, events: EventSink) -> Draft:
+        """`draft` with all its images on the host; raises `MissingImage` when one is nowhere."""
+        missing = draft.missing_images
+        for number, image in enumerate(missing, start=1):
+            step = Pull((image,), "not on this host")
+            events(StepStarted(number, len(missing), step))
+            began, error = self.clock.now(), ""
+            try:
+                self._docker.do("image", "pull", "--quiet", image)
+            except CommandFailed as failure:
+                error = failure.message
+                raise MissingImage(
+                    f"image {image} is not on this host, and cannot be pulled: {failure.message}",
+                    hint=f"build it (docker build -t {image} .) or push it, then try again",
+                ) from failure
+            finally:
+                events(StepEnded(number, len(missing), step, self.clock.now() - began, error))
+        return self._with_images(draft) if missing else draft
+
+    def pinned(self, draft: Draft) -> Pinned:
+        """The release with its images pinned to those that are on the host."""
+        return preparing.pin(draft, self.host, self.store(draft.project), draft.image_ids)
+
+    def adopted(self, observed: Observed, draft: Draft) -> Adopted | None:
+        """The release that plain compose runs here and no journal knows; None when there is none
+        or when it cannot be told from the images which one it is."""
+        unknown = [r for r in observed.replicas if not r.release and r.slot == PLAIN and r.running]
+        if not unknown:
+            return None
+        tag = self._running_tag(unknown)
+        if tag is None:
+            return None
+        try:
+            earlier = self._resolved(Release(tag))
+        except UsageError:
+            return None
+        ids = {replica.service: replica.image for replica in unknown}
+        if not set(earlier.app) <= set(ids):
+            return None
+        return Adopted(preparing.pin(earlier, self.host, self.store(draft.project), ids))
+
+    def _running_tag(self, replicas: list[Replica]) -> str | None:
+        """The tag that all of these containers were started with."""
+        containers = self._docker.inspect([replica.name for replica in replicas])
+        images = [str(c.config.image) for c in containers if c.config is not None]
+        tags = {image.rpartition(":")[2] for image in images if ":" in image}
+        return tags.pop() if len(tags) == 1 else None
+
+    def place(self, project: str) -> Place:
+        return Place(f"{self.settings.state_root(self._environ)}/{project}")
+
+    def store(self, project: str) -> BundleStore:
+        return BundleStore(self.host, self.place(project).releases)
+
+    def journal(self, project: str) -> Journal:
+        return Journal(self.host, self.clock, self.place(project).journal)
+
+    def current_site(self) -> Site:
+        """The adapters for what runs now: the current release, else the files as they are."""
+        project = self.name()
+        stack = committed(self.journal(project).records())
+        bundle = self.store(project).load(stack[-1]) if stack else None
+        if bundle is None:
+            bundle = self.pinned(self._resolved(Release(NO_TAG))).bundle
+        return self.site(bundle)
+
+    def site(self, bundle: Bundle) -> Site:
+        """The adapters for `bundle`'s project."""
+        nginx = self.settings.nginx or NginxSettings()
+        place = self.place(bundle.project)
+        return wire(self.host, self.clock, place, bundle, nginx.control_port)
+
+    @contextmanager
+    def locked(self, project: str, purpose: str) -> Iterator[None]:
+        """Hold the project's lock on the host, and remember which folder it belongs to."""
+        place = self.place(project)
+        with self.host.lock(place.lock, purpose):
+            known = json.dumps({"folder": self.folder})
+            if self.host.read(f"{place.state}/{PROJECT_FILE}") != known:
+                self.host.write(f"{place.state}/{PROJECT_FILE}", known)
+            yield
+
+    def name(self) -> str:
+        """The project's name: as settings say, as this folder was released before, or as compose
+        says; in that order, so that a broken compose file stops no rollback."""
+        if self.settings.project is not None:
+            return self.settings.project
+        known = self._known_names()
+        if len(known) == 1:
+            return known[0]
+        return self._resolved(Release(NO_TAG)).project
+
+    def _known_names(self) -> list[str]:
+        root = self.settings.state_root(self._environ)
+        return [
+            name
+            for name in self.host.list_dir(root)
+            if _folder_of(self.host.read(f"{root}/{name}/{PROJECT_FILE}")) == self.folder
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A release that plain compose started, taken over as it runs."""
+
+    pinned: Pinned
+
+    def known(self, observed: Observed) -> Observed:
+        """`observed` as it will be once this is recorded."""
+        bundle = self.pinned.bundle
+        replicas = tuple(
+            replace(r, release=bundle.id)
+            if not r.release and bundle.images.get(r.service) == r.image
+            else r
+            for r in observed.replicas
+        )
+        committed = observed.committed | {bundle.id}
+        return replace(
+            observed,
+            replicas=tuple(sorted(replicas)),
+            current=observed.current or bundle.id,
+            committed=committed,
+        )
+
+
+def _folder_of(text: str | None) -> str | None:
+    try:
+        return str(json.loads(text)["folder"]) if text else None
+    except (ValueError, KeyError, TypeError):
+        return None

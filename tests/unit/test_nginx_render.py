@@ -1,0 +1,444 @@
+"""The managed file: its text, that no value can be configuration, and that it reads back."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from releasekit.bundle import HealthCheck
+from releasekit.errors import RouteRefused
+from releasekit.nginx.render import (
+    LONGEST_PARAMETER,
+    Control,
+    Loaded,
+    Peer,
+    checks,
+    parse_route,
+    parse_version,
+    quote,
+    render,
+)
+from releasekit.observed import Nginx, Route, Upstream
+
+OLD, NEW = Nginx((1, 22, 1)), Nginx((1, 30, 6))
+UP = HealthCheck("/up")
+BLUE, GREEN = "shop-releases-web-blue-1", "shop-releases-web-green-1"
+PEERS = {BLUE: Peer(8080, "172.18.0.5", UP), GREEN: Peer(9090, "172.18.0.6", UP)}
+CONTROL = Control(18745, "172.18.0.1")
+ROUTE = Route((Upstream("web", (BLUE,), (GREEN,)),), "4f2a")
+
+NEW_TEXT = """\
+# Managed by releasekit, do not edit: the next release writes it anew.
+keepalive_min_timeout 1s;
+upstream web {
+    zone rk_web 256k;
+    resolver 127.0.0.11 valid=1s ipv6=off;
+    resolver_timeout 2s;
+    server shop-releases-web-blue-1:8080 resolve max_fails=0;
+    server shop-releases-web-green-1:9090 resolve max_fails=0 down;
+}
+geo $releasekit_denied {
+    default 1;
+    127.0.0.1 0;
+    172.18.0.1 0;
+}
+server {
+    listen 18745;
+    server_name releasekit.invalid;
+    access_log off;
+    auth_basic off;
+    allow all;
+    if ($releasekit_denied) {
+        return 403;
+    }
+    location = /route {
+        default_type application/json;
+        set $releasekit_0 '{"schema":1,"generation":"4f2a","version":"nginx/$nginx_version",\
+"pid":$pid,"upstreams":{"web":{"replicas":["shop-releases-web-blue-1"],\
+"standby":["shop-releases-web-green-1"]}}}';
+        return 200 $releasekit_0;
+    }
+    location = /through/web {
+        proxy_pass http://web/up;
+        proxy_set_header Host $http_host;
+        proxy_connect_timeout 1s;
+        proxy_next_upstream off;
+        proxy_cache off;
+    }
+}
+"""
+
+
+class TestText:
+    def test_an_nginx_that_looks_names_up(self) -> None:
+        """Names, each with its own port; standby replicas are there and get nothing."""
+        assert render(ROUTE, PEERS, NEW, CONTROL) == NEW_TEXT
+
+    def test_an_nginx_that_does_not(self) -> None:
+        """Addresses; no standby, in the upstream and in what it tells; no newer directive."""
+        text = render(ROUTE, PEERS, OLD, CONTROL)
+
+        assert "    server 172.18.0.5:8080 max_fails=0;\n}" in text
+        assert '"standby":[]' in text
+        for unknown in ("keepalive_min_timeout", "resolve", "172.18.0.6", GREEN):
+            assert unknown not in text
+
+    def test_a_user_who_sets_keepalive_min_timeout(self) -> None:
+        """It is left out, and nothing else."""
+        text = render(ROUTE, PEERS, NEW, CONTROL, spare_idle=False)
+
+        assert text == NEW_TEXT.replace("keepalive_min_timeout 1s;\n", "")
+
+    def test_ipv6(self) -> None:
+        """An IPv6 address stands in brackets, and plain in `geo`."""
+        peers = {BLUE: Peer(80, "fd00:0::5")}
+        text = render(Route((Upstream("web", (BLUE,)),), "g"), peers, OLD, Control(1, "fd00::1"))
+
+        assert "server [fd00::5]:80 max_fails=0;" in text
+        assert "    fd00::1 0;" in text
+
+    def test_nobody_may_ask(self) -> None:
+        """Without a known client only nginx's own container may ask."""
+        assert list(tree(render(ROUTE, PEERS, NEW, Control(1)))[2].block) == [
+            Node(("default", "1")),
+            Node(("127.0.0.1", "0")),
+        ]
+
+    @pytest.mark.parametrize("nginx", [OLD, NEW])
+    def test_no_replicas(self, nginx: Nginx) -> None:
+        """nginx starts all the same, and answers 502 for this service."""
+        text = render(Route((Upstream("web", ()),), "g"), {}, nginx, CONTROL)
+
+        assert "server 127.0.0.1:9 down;" in text
+
+    def test_a_zone_keeps_its_name(self) -> None:
+        """Else no address is carried over to the next generation."""
+        later = Route((Upstream("web", (GREEN,)),), "5")
+        zones = {tree(render(r, PEERS, NEW, CONTROL))[1].block[0] for r in (ROUTE, later)}
+
+        assert len(zones) == 1
+
+    def test_many_replicas(self) -> None:
+        """No parameter gets longer than nginx reads, and no variable is cut in two."""
+        route, peers = crowd(services=6, replicas=40)
+        nodes = tree(render(route, peers, NEW, CONTROL))
+
+        longest = max(len(word) for node in walk(nodes) for word in node.words)
+        assert longest <= LONGEST_PARAMETER
+        assert parse_route(told(nodes)) == Loaded(route, NEW.version)
+
+
+class TestChecks:
+    def test_same_check(self) -> None:
+        assert checks(ROUTE, PEERS) == {"web": UP}
+
+    def test_none(self) -> None:
+        assert checks(ROUTE, {name: replace(p, check=None) for name, p in PEERS.items()}) == {}
+
+    def test_mixed(self) -> None:
+        """Two releases with different health paths cannot be asked by one."""
+        mixed = Route((Upstream("web", (BLUE, GREEN)),), "g")
+        peers = {**PEERS, GREEN: Peer(80, check=HealthCheck("/healthz"))}
+
+        assert checks(mixed, peers) == {}
+
+
+class TestReadingBack:
+    @pytest.mark.parametrize("nginx", [OLD, NEW])
+    def test_round_trip(self, nginx: Nginx) -> None:
+        """What is written as a route is read as that route, less what this nginx cannot hold."""
+        standby = (GREEN,) if nginx.resolves else ()
+        expected = Route((Upstream("web", (BLUE,), standby),), "4f2a")
+
+        text = told(tree(render(ROUTE, PEERS, nginx, CONTROL)), nginx)
+        assert parse_route(text) == Loaded(expected, nginx.version)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"schema": 2},
+            {"generation": 7},
+            {"generation": "a b"},
+            {"upstreams": []},
+            {"upstreams": {"we;b": {"replicas": [], "standby": []}}},
+            {"upstreams": {"web": {"replicas": "abc", "standby": []}}},
+            {"upstreams": {"web": {"replicas": [1], "standby": []}}},
+            {"upstreams": {"web": {"replicas": []}}},
+            {"version": None},
+        ],
+    )
+    def test_another_schema_or_garbage(self, change: dict[str, Any]) -> None:
+        said = json.loads(told(tree(render(ROUTE, PEERS, NEW, CONTROL))))
+
+        assert parse_route(json.dumps(said)) is not None
+        assert parse_route(json.dumps({**said, **change})) is None
+
+    @given(
+        st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps)
+    )
+    @example("[" * 20_000)
+    def test_any_body(self, body: str) -> None:
+        """Whatever answers on that port, it is no route, and no crash."""
+        assert parse_route(body) is None
+
+    @pytest.mark.parametrize(
+        ("text", "version"),
+        [
+            ("nginx version: nginx/1.30.6", (1, 30, 6)),
+            ("nginx version: nginx/1.22.1 (Ubuntu)", (1, 22, 1)),
+            ("nginx version: openresty/1.27.1.2", (1, 27, 1)),
+            ("Tengine version: Tengine/3.1.0\nnginx version: nginx/1.24.0", (1, 24, 0)),
+            ("Angie version: Angie/1.8.1", ()),
+            ("", ()),
+        ],
+    )
+    def test_version(self, text: str, version: tuple[int, ...]) -> None:
+        """An unknown one counts as the oldest: it gets only what every nginx knows."""
+        assert parse_version(text) == version
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,30}", fullmatch=True)
+WELL_FORMED = {
+    "service": NAMES,
+    "name": NAMES,
+    "generation": NAMES,
+    "address": st.ip_addresses().map(str),
+    "client": st.ip_addresses().map(str) | st.just(""),
+    "path": st.from_regex(r"/[a-z0-9._~/%?&=+@:,-]{0,30}", fullmatch=True),
+    "port": st.integers(1, 65535),
+}
+SPECIAL = ";{}'\"\\$#%[]() \n\r\t\0é"
+"""What means something to nginx, to JSON or to a URL."""
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, well_formed: st.SearchStrategy[Any]) -> str:
+    """A well-formed value with one special character in it."""
+    value = str(draw(well_formed))
+    at = draw(st.integers(0, len(value)))
+    return value[:at] + draw(st.sampled_from(SPECIAL)) + value[at:]
+
+
+HOSTILE = st.text() | st.text(SPECIAL + "aA0._-/", max_size=8)
+
+
+def values() -> st.SearchStrategy[dict[str, Any]]:
+    """Well-formed values, all but one."""
+    spoil = {kind: spoilt(well_formed) | HOSTILE for kind, well_formed in WELL_FORMED.items()}
+    spoil["address"] |= HOSTILE.map("fe80::1%".__add__)
+    mixes = ({**WELL_FORMED, kind: spoil[kind]} for kind in WELL_FORMED)
+    return st.one_of(*map(st.fixed_dictionaries, mixes))
+
+
+def rendered(nginx: Nginx, value: dict[str, Any]) -> str:
+    peers = {value["name"]: Peer(value["port"], value["address"], HealthCheck(value["path"]))}
+    route = Route((Upstream(value["service"], (value["name"],)),), value["generation"])
+    return render(route, peers, nginx, Control(18745, value["client"]))
+
+
+class TestHostileValues:
+    @settings(max_examples=1000, deadline=None)
+    @given(st.sampled_from([OLD, NEW]), values())
+    def test_a_value_is_refused_or_stays_one_word(
+        self, nginx: Nginx, value: dict[str, Any]
+    ) -> None:
+        """nginx's lexer finds the very structure of a harmless route, with the values in it."""
+        try:
+            nodes = tree(rendered(nginx, value))
+        except RouteRefused:
+            return
+        harmless = tree(rendered(nginx, HARMLESS | {"client": value["client"] and "10.0.0.9"}))
+        assert shape(nodes) == shape(harmless)
+        assert variables(nodes) == variables(harmless)
+        loaded = parse_route(told(nodes, nginx))
+        expected = (Upstream(value["service"], (value["name"],)),)
+        assert loaded == Loaded(Route(expected, value["generation"]), nginx.version)
+
+    @given(st.sampled_from([OLD, NEW]), st.fixed_dictionaries(WELL_FORMED))
+    def test_what_is_well_formed_is_accepted(self, nginx: Nginx, value: dict[str, Any]) -> None:
+        assert tree(rendered(nginx, value))
+
+    @pytest.mark.parametrize(
+        ("kind", "value"),
+        [
+            ("service", "web;"),
+            ("service", ""),
+            ("service", "-v"),
+            ("name", "web\n"),
+            ("name", "web{}"),
+            ("name", 'we"b'),
+            ("name", "wéb"),
+            ("name", "a" * 256),
+            ("generation", '"}'),
+            ("generation", "$pid"),
+            ("address", "web"),
+            ("address", "10.0.0.1;"),
+            ("address", "fe80::1%;}"),
+            ("client", "0.0.0.0/0"),
+            ("path", "up"),
+            ("path", "/up;"),
+            ("path", "/$http_cookie"),
+            ("path", "/up'"),
+            ("path", "/up\r\nX: y"),
+            ("port", 0),
+            ("port", 65536),
+            ("port", True),
+            ("port", "80"),
+        ],
+    )
+    def test_refused(self, kind: str, value: Any) -> None:
+        nginx = OLD if kind == "address" else NEW
+
+        with pytest.raises(RouteRefused, match="cannot be a"):
+            rendered(nginx, HARMLESS | {kind: value})
+
+    @given(HOSTILE | spoilt(NAMES))
+    def test_quote(self, word: str) -> None:
+        """Any word comes out of nginx's lexer as it went in."""
+        assert tree(f"x {quote(word)};") == (Node(("x", word)),)
+
+    def test_unknown_replica(self) -> None:
+        with pytest.raises(RouteRefused, match="no replica 'shop-releases-web-green-1'"):
+            render(ROUTE, {BLUE: PEERS[BLUE]}, NEW, CONTROL)
+
+    def test_no_address(self) -> None:
+        with pytest.raises(RouteRefused, match="has no address"):
+            render(ROUTE, {BLUE: Peer(80), GREEN: Peer(80)}, OLD, CONTROL)
+
+
+# A route of many, and nginx's way to read
+
+
+HARMLESS: dict[str, Any] = {
+    "service": "web",
+    "name": "web-1",
+    "generation": "g",
+    "address": "10.0.0.1",
+    "client": "10.0.0.9",
+    "path": "/up",
+    "port": 80,
+}
+
+
+def crowd(services: int, replicas: int) -> tuple[Route, dict[str, Peer]]:
+    def names(service: int, slot: str) -> tuple[str, ...]:
+        return tuple(f"shop-releases-s{service}-{slot}-{n}" for n in range(replicas))
+
+    route = Route(
+        tuple(Upstream(f"s{n}", names(n, "blue"), names(n, "green")) for n in range(services)),
+        "0123456789abcdef",
+    )
+    return route, {name: Peer(8080, "10.0.0.1", UP) for name in route.resolved}
+
+
+@dataclass(frozen=True)
+class Node:
+    words: tuple[str, ...]
+    block: tuple[Node, ...] = ()
+
+
+def tree(text: str) -> tuple[Node, ...]:
+    """`text` as nginx reads it (`ngx_conf_read_token`); raises on what it would refuse."""
+    tokens = _tokens(text)
+    nodes = _block(tokens, depth=0)
+    assert not tokens, "a brace too many"
+    return nodes
+
+
+def walk(nodes: tuple[Node, ...]) -> list[Node]:
+    return [each for node in nodes for each in (node, *walk(node.block))]
+
+
+def shape(nodes: tuple[Node, ...]) -> list[Any]:
+    """The directives with their numbers of words: what no value may change. (Those in `geo` are
+    named by values.)"""
+    return [
+        (n.words[0], len(n.words), len(n.block) if n.words[0] == "geo" else shape(n.block))
+        for n in nodes
+    ]
+
+
+def variables(nodes: tuple[Node, ...]) -> list[str]:
+    return [name for n in walk(nodes) for word in n.words for name in re.findall(r"\$\w*", word)]
+
+
+def told(nodes: tuple[Node, ...], nginx: Nginx = NEW) -> str:
+    """What the control server would answer."""
+    pieces = {n.words[1]: n.words[2] for n in walk(nodes) if n.words[0] == "set"}
+    answer = next(n.words[2] for n in walk(nodes) if n.words[:2] == ("return", "200"))
+    for name in sorted(pieces, key=len, reverse=True):
+        answer = answer.replace(name, pieces[name])
+    version = ".".join(map(str, nginx.version))
+    return answer.replace("$nginx_version", version).replace("$pid", "7")
+
+
+Token = tuple[bool, str]
+"""Whether it is a word, and its text."""
+
+
+def _block(tokens: list[Token], depth: int) -> tuple[Node, ...]:
+    nodes: list[Node] = []
+    words: list[str] = []
+    while tokens:
+        is_word, text = tokens.pop(0)
+        if is_word:
+            words.append(text)
+        elif text == "}":
+            assert depth, "a brace too many"
+            assert not words, "no semicolon"
+            return tuple(nodes)
+        else:
+            assert words, "no directive"
+            nodes.append(Node(tuple(words), _block(tokens, depth + 1) if text == "{" else ()))
+            words = []
+    assert not depth, "a brace too few"
+    assert not words, "no semicolon"
+    return tuple(nodes)
+
+
+def _tokens(text: str) -> list[Token]:
+    tokens: list[Token] = []
+    at = 0
+    while at < len(text):
+        char = text[at]
+        if char in " \t\r\n":
+            at += 1
+        elif char == "#":
+            at = text.index("\n", at)
+        elif char in ";{}":
+            tokens.append((False, char))
+            at += 1
+        elif char in "\"'":
+            word, at = _word(text, at + 1, char)
+            assert text[at] == char
+            assert text[at + 1] in " \t\r\n;{)", "nginx wants a space after a quoted word"
+            tokens.append((True, word))
+            at += 1
+        else:
+            word, at = _word(text, at, " \t\r\n;{")
+            tokens.append((True, word))
+    return tokens
+
+
+def _word(text: str, at: int, ends: str) -> tuple[str, int]:
+    """The word from `at` up to one of `ends`, with nginx's escapes taken out."""
+    word = ""
+    while text[at] not in ends:
+        if text[at] == "\\" and text[at + 1] in "\"'\\":
+            at += 1
+        elif text[at] == "\\" and text[at + 1] in "trn":
+            word += {"t": "\t", "r": "\r", "n": "\n"}[text[at + 1]]
+            at += 2
+            continue
+        elif text[at : at + 2] == "${":
+            word += text[at]
+            at += 1
+        word += text[at]
+        at += 1
+    return word, at

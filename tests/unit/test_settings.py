@@ -1,0 +1,598 @@
+"""Settings: what is read, what beats what, and what a person is told about every mistake."""
+
+from __future__ import annotations
+
+import re
+import stat
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from releasekit.errors import SettingsError
+from releasekit.settings import (
+    HealthSettings,
+    NginxSettings,
+    ServiceSettings,
+    Settings,
+    check_env_file,
+    load_settings,
+)
+
+DURATION = 'must be "500ms", "15s", "2m", "1h" or a number of seconds, at most 24h'
+
+
+def load(
+    folder: Path, toml: str = "", environ: Mapping[str, str] | None = None, **given: object
+) -> Settings:
+    if toml:
+        (folder / "releasekit.toml").write_text(toml, encoding="utf-8")
+    return load_settings(folder, environ=environ or {}, overrides=given)
+
+
+def problems(folder: Path, toml: str = "", **given: Any) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(folder, toml, **given)
+    return list(caught.value.problems)
+
+
+# --- what is read, and what beats what ------------------------------------------------------------
+
+
+def test_a_project_without_any_file_has_the_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path) == Settings(
+        project=None,
+        compose=(),
+        env_file=None,
+        strategy="blue-green",
+        tag_variable="RELEASE_TAG",
+        allow_tags=(),
+        keep_previous="stopped",
+        state_dir=None,
+        services={},
+        nginx=None,
+    )
+
+
+def test_the_file_says_everything_that_can_be_said(tmp_path: Path) -> None:
+    read = load(
+        tmp_path,
+        """
+        project = "shop"
+        compose = ["compose.yaml", "compose.prod.yaml"]
+        env_file = "/etc/shop/shop.env"
+        strategy = "recreate"
+        tag_variable = "SHOP_TAG"
+        allow_tags = ["stable"]
+        keep_previous = "running"
+        state_dir = "/srv/releases"
+
+        [services.web]
+        port = 8080
+        replicas = 2
+        drain = "2m"
+        health = { path = "/up?full=1", statuses = [200, 204], host = "shop.example:8443", timeout = "1.5s" }
+
+        [nginx]
+        mode = "service"
+        service = "edge"
+        control_port = 9000
+        """,
+    )
+
+    assert read == Settings(
+        project="shop",
+        compose=("compose.yaml", "compose.prod.yaml"),
+        env_file="/etc/shop/shop.env",
+        strategy="recreate",
+        tag_variable="SHOP_TAG",
+        allow_tags=("stable",),
+        keep_previous="running",
+        state_dir="/srv/releases",
+        services={
+            "web": ServiceSettings(
+                port=8080,
+                replicas=2,
+                drain=120.0,
+                health=HealthSettings(
+                    path="/up?full=1", statuses=(200, 204), host="shop.example:8443", timeout=1.5
+                ),
+            )
+        },
+        nginx=NginxSettings(service="edge", control_port=9000),
+    )
+
+
+def test_pyproject_is_as_good_a_place_as_a_file_of_our_own(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.releasekit]\nstrategy = "recreate"\n')
+
+    assert load(tmp_path).strategy == "recreate"
+
+
+@pytest.mark.parametrize("text", ["", "[project]\nname = 'shop'\n", "[tool.ruff]\n", "tool = 3\n"])
+def test_a_pyproject_that_says_nothing_to_us_changes_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+
+    assert load(tmp_path, 'strategy = "recreate"').strategy == "recreate"
+
+
+def test_two_files_with_settings_are_two_truths_and_refused(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.releasekit]\nstrategy = "recreate"\n')
+
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, 'strategy = "recreate"')
+
+    assert caught.value.message == (
+        "settings are in releasekit.toml and in pyproject.toml ([tool.releasekit])"
+    )
+    assert caught.value.hint == "keep them in one of the two files"
+
+
+def test_variables_beat_the_file_and_arguments_beat_both(tmp_path: Path) -> None:
+    toml = 'project = "file"\nstrategy = "file"\ntag_variable = "FILE"\n'
+    environ = {"RELEASEKIT_PROJECT": "variable", "RELEASEKIT_STRATEGY": "variable"}
+
+    read = load(tmp_path, toml, environ, project="argument")
+
+    assert (read.project, read.strategy, read.tag_variable) == ("argument", "variable", "FILE")
+
+
+def test_the_three_sources_are_merged_table_by_table(tmp_path: Path) -> None:
+    toml = (
+        '[services.web]\nport = 1\ndrain = 1\nhealth = { path = "/up" }\n[services.api]\nport = 4\n'
+    )
+    environ = {
+        "RELEASEKIT_SERVICES__WEB__PORT": "2",
+        "RELEASEKIT_SERVICES__WEB__HEALTH__TIMEOUT": "2m",
+    }
+
+    read = load(tmp_path, toml, environ, services={"web": {"replicas": 3}})
+
+    assert read.services == {
+        "web": ServiceSettings(
+            port=2, replicas=3, drain=1.0, health=HealthSettings(path="/up", timeout=120.0)
+        ),
+        "api": ServiceSettings(port=4),
+    }
+
+
+def test_variables_say_lists_with_commas(tmp_path: Path) -> None:
+    environ = {
+        "RELEASEKIT_COMPOSE": "compose.yaml, compose.prod.yaml",
+        "RELEASEKIT_ALLOW_TAGS": "stable",
+        "RELEASEKIT_SERVICES__WEB__HEALTH__PATH": "/up",
+        "RELEASEKIT_SERVICES__WEB__HEALTH__STATUSES": "200,204",
+    }
+
+    read = load(tmp_path, environ=environ)
+
+    assert read.compose == ("compose.yaml", "compose.prod.yaml")
+    assert read.allow_tags == ("stable",)
+    assert read.service("web").health == HealthSettings(path="/up", statuses=(200, 204))
+
+
+def test_an_argument_of_none_and_an_empty_variable_count_as_not_given(tmp_path: Path) -> None:
+    read = load(tmp_path, 'strategy = "file"', {"RELEASEKIT_STRATEGY": ""}, strategy=None)
+
+    assert read.strategy == "file"
+
+
+def test_variables_that_are_no_settings_are_left_alone(tmp_path: Path) -> None:
+    environ = {
+        "RELEASEKIT_NGINX_DIR": "/x",
+        "RELEASEKIT_DEBUG": "1",
+        "RELEASE_TAG": "x",
+        "PATH": "/bin",
+    }
+
+    assert load(tmp_path, environ=environ) == Settings()
+
+
+def test_the_process_environment_is_not_read_behind_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELEASEKIT_STRATEGY", "recreate")
+
+    assert load(tmp_path).strategy == "blue-green"
+    assert Settings().strategy == "blue-green"
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "releasekit.toml").write_bytes(b'\xef\xbb\xbfproject = "shop"\r\n')
+
+    assert load(tmp_path).project == "shop"
+
+
+def test_settings_do_not_change_after_loading(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load(tmp_path).strategy = "recreate"  # type: ignore[misc]
+
+
+def test_a_service_without_a_table_has_the_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path, "[services.web]\nport = 80").service("api") == ServiceSettings()
+
+
+# --- durations ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ('"15s"', 15.0),
+        ('"500ms"', 0.5),
+        ('"2m"', 120.0),
+        ('"1h"', 3600.0),
+        ('"1.5s"', 1.5),
+        ('" 15s "', 15.0),
+        ('"30"', 30.0),
+        ("30", 30.0),
+        ("0.5", 0.5),
+        ("0", 0.0),
+        ('"24h"', 86400.0),
+    ],
+)
+def test_a_duration_says_its_unit_or_counts_seconds(
+    tmp_path: Path, value: str, seconds: float
+) -> None:
+    assert load(tmp_path, f"[services.web]\ndrain = {value}").service("web").drain == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"15 parsecs"',
+        '"s"',
+        '""',
+        '"-1s"',
+        "-1",
+        "inf",
+        "nan",
+        '"25h"',
+        "true",
+        "[]",
+        '"1m30s"',
+        '"१s"',
+    ]
+    + [f'"{"9" * 400}"', "1979-05-27"],
+)
+def test_anything_else_is_no_duration_and_the_error_says_what_is(
+    tmp_path: Path, value: str
+) -> None:
+    assert problems(tmp_path, f"[services.web]\ndrain = {value}") == [
+        f"releasekit.toml: services.web.drain: {DURATION}"
+    ]
+
+
+# --- mistakes -------------------------------------------------------------------------------------
+
+PROJECT = "must be lower-case letters, digits, '-' and '_', a letter or digit first"
+TEXT = "must be text, not empty and without control characters"
+PATH = 'must be a path that starts with "/", everything but plain ASCII %-encoded'
+KNOWN = (
+    "allow_tags, compose, env_file, keep_previous, nginx, project, services, state_dir, strategy, "
+    "tag_variable"
+)
+WEB = "[services.web]\n"
+HEALTH = "[services.web.health]\npath = '/up'\n"
+
+
+@pytest.mark.parametrize(
+    ("toml", "problem"),
+    [
+        ("project = 'Shop'", f"project: {PROJECT}"),
+        ("project = '-shop'", f"project: {PROJECT}"),
+        ('project = "shop\\n"', f"project: {PROJECT}"),
+        ("project = ''", f"project: {PROJECT}"),
+        ("project = 5", "project: must be text"),
+        ("compose = 5", "compose: must be a list"),
+        ("compose = [5]", "compose[0]: must be text"),
+        ("compose = ['a', '']", f"compose[1]: {TEXT}"),
+        ('env_file = "a\\nb"', f"env_file: {TEXT}"),
+        ("strategy = true", "strategy: must be text"),
+        ("strategy = ''", f"strategy: {TEXT}"),
+        ("tag_variable = 'A-B'", "tag_variable: must be the name of an environment variable"),
+        ("tag_variable = '1A'", "tag_variable: must be the name of an environment variable"),
+        ("allow_tags = ['v*']", "allow_tags[0]: must be an image tag"),
+        ("keep_previous = 'paused'", "keep_previous: must be 'running', 'stopped' or 'removed'"),
+        ("state_dir = 'state'", "state_dir: must be an absolute path"),
+        ("services = 5", "services: must be a table"),
+        ("services.web = 5", "services.web: must be a table"),
+        (f"{WEB}port = 0", "services.web.port: must be at least 1"),
+        (f"{WEB}port = 65536", "services.web.port: must be at most 65535"),
+        (f"{WEB}port = true", "services.web.port: must be a whole number"),
+        (f"{WEB}port = 80.5", "services.web.port: must be a whole number"),
+        (f"{WEB}port = 'http'", "services.web.port: must be a whole number"),
+        (f"{WEB}port = []", "services.web.port: must be a whole number"),
+        (f"{WEB}replicas = 0", "services.web.replicas: must be at least 1"),
+        (f"{WEB}replicas = true", "services.web.replicas: must be a whole number"),
+        (f"{WEB}health = '/up'", "services.web.health: must be a table"),
+        (f"{WEB}health = {{ timeout = 1 }}", "services.web.health.path: is missing"),
+        (f"{WEB}health = {{ path = 'up' }}", f"services.web.health.path: {PATH}"),
+        (f"{WEB}health = {{ path = '/a b' }}", f"services.web.health.path: {PATH}"),
+        (f'{WEB}health = {{ path = "/a\\r\\nHost: x" }}', f"services.web.health.path: {PATH}"),
+        (f"{WEB}health = {{ path = '/å' }}", f"services.web.health.path: {PATH}"),
+        (f"{HEALTH}statuses = []", "services.web.health.statuses: must not be empty"),
+        (f"{HEALTH}statuses = 200", "services.web.health.statuses: must be a list"),
+        (f"{HEALTH}statuses = [99]", "services.web.health.statuses[0]: must be at least 100"),
+        (f"{HEALTH}statuses = [200, 600]", "services.web.health.statuses[1]: must be at most 599"),
+        (f"{HEALTH}host = 'a b'", "services.web.health.host: must be a host name"),
+        (f"{HEALTH}timeout = 0", "services.web.health.timeout: must be more than 0"),
+        (f"{HEALTH}timeout = 'soon'", f"services.web.health.timeout: {DURATION}"),
+        ('[services."a b"]\nport = 0', 'services."a b".port: must be at least 1'),
+        ("nginx = 'edge'", "nginx: must be a table"),
+        ("[nginx]\nmode = 'host'", "nginx.mode: must be 'service'"),
+        ("[nginx]\nservice = 'a b'", "nginx.service: must be the name of a compose service"),
+        ("[nginx]\ncontrol_port = 0", "nginx.control_port: must be at least 1"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_place_in_plain_words(
+    tmp_path: Path, toml: str, problem: str
+) -> None:
+    assert problems(tmp_path, toml) == [f"releasekit.toml: {problem}"]
+
+
+@pytest.mark.parametrize(
+    ("toml", "problem"),
+    [
+        ("strateg = 'x'", 'strateg: unknown key; did you mean "strategy"?'),
+        ("tag-variable = 'X'", 'tag-variable: unknown key; did you mean "tag_variable"?'),
+        ("_env_file = 'x'", '_env_file: unknown key; did you mean "env_file"?'),
+        (f"{WEB}prot = 80", 'services.web.prot: unknown key; did you mean "port"?'),
+        (
+            f"{HEALTH}status = [2]",
+            'services.web.health.status: unknown key; did you mean "statuses"?',
+        ),
+        ("[services.health]\nprot = 80", 'services.health.prot: unknown key; did you mean "port"?'),
+        ("[nginx]\nservce = 'x'", 'nginx.servce: unknown key; did you mean "service"?'),
+        ("[bake]\nduration = 1", f"bake: unknown key; known here: {KNOWN}"),
+        (
+            f"{WEB}zzz = 1",
+            "services.web.zzz: unknown key; known here: drain, health, port, replicas",
+        ),
+    ],
+)
+def test_an_unknown_key_names_its_path_and_the_nearest_right_one(
+    tmp_path: Path, toml: str, problem: str
+) -> None:
+    assert problems(tmp_path, toml) == [f"releasekit.toml: {problem}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("RELEASEKIT_STRATGY", 'did you mean "RELEASEKIT_STRATEGY"?'),
+        ("RELEASEKIT_STRATEGY__NAME", 'did you mean "RELEASEKIT_STRATEGY"?'),
+        ("RELEASEKIT_SERVICES__WEB__PROT", 'did you mean "RELEASEKIT_SERVICES__WEB__PORT"?'),
+        ("RELEASEKIT_NGINX__SERVCE", 'did you mean "RELEASEKIT_NGINX__SERVICE"?'),
+        (
+            "RELEASEKIT_NGINX__XYZ",
+            "known here: RELEASEKIT_NGINX__CONTROL_PORT, RELEASEKIT_NGINX__MODE, "
+            "RELEASEKIT_NGINX__SERVICE",
+        ),
+    ],
+)
+def test_an_unknown_variable_is_refused_with_the_nearest_right_name(
+    tmp_path: Path, name: str, problem: str
+) -> None:
+    assert problems(tmp_path, environ={name: "80"}) == [f"{name}: unknown variable; {problem}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("RELEASEKIT_SERVICES__WEB__PORT", "must be a whole number"),
+        ("RELEASEKIT_SERVICES__WEB__HEALTH__STATUSES", "must be a whole number"),
+        ("RELEASEKIT_SERVICES__WEB__DRAIN", DURATION),
+        ("RELEASEKIT_SERVICES__WEB", "must be a table"),
+        ("RELEASEKIT_NGINX", "must be a table"),
+        ("RELEASEKIT_PROJECT", PROJECT),
+    ],
+)
+def test_a_wrong_variable_is_told_by_its_own_name(tmp_path: Path, name: str, problem: str) -> None:
+    environ = {name: "No!", "RELEASEKIT_SERVICES__WEB__HEALTH__PATH": "/up"}
+    if name.endswith("WEB"):
+        del environ["RELEASEKIT_SERVICES__WEB__HEALTH__PATH"]
+
+    assert problems(tmp_path, environ=environ) == [f"{name}: {problem}"]
+
+
+def test_a_wrong_argument_is_told_as_an_argument(tmp_path: Path) -> None:
+    assert problems(tmp_path, compose=[5], strateg="x") == [
+        "argument compose[0]: must be text",
+        'argument strateg: unknown key; did you mean "strategy"?',
+    ]
+
+
+def test_a_problem_in_pyproject_has_its_whole_path(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.releasekit.services.web]\nprot = 80\n")
+
+    assert problems(tmp_path) == [
+        'pyproject.toml: tool.releasekit.services.web.prot: unknown key; did you mean "port"?'
+    ]
+
+
+def test_a_tool_entry_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool]\nreleasekit = 3\n")
+
+    assert problems(tmp_path) == ["pyproject.toml: tool.releasekit: must be a table"]
+
+
+def test_every_violation_is_told_at_once_each_with_where_it_came_from(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        "project = 'Shop'\n[services.web]\nport = 0\nprot = 1\n",
+        environ={"RELEASEKIT_SERVICES__WEB__REPLICAS": "0", "RELEASEKIT_STRATGY": "x"},
+        tag_variable="1",
+    )
+
+    assert found == [
+        f"releasekit.toml: project: {PROJECT}",
+        "argument tag_variable: must be the name of an environment variable",
+        "releasekit.toml: services.web.port: must be at least 1",
+        "RELEASEKIT_SERVICES__WEB__REPLICAS: must be at least 1",
+        'releasekit.toml: services.web.prot: unknown key; did you mean "port"?',
+        'RELEASEKIT_STRATGY: unknown variable; did you mean "RELEASEKIT_STRATEGY"?',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"project = 'a'\nstrategy = \n", "no valid TOML: Invalid value (at line 2, column 12)"),
+        (b"[a]\n[a]\n", "no valid TOML: Cannot declare ('a',) twice (at line 2, column 3)"),
+        (b"project = '\xff'", "not UTF-8 (at byte 11)"),
+    ],
+)
+def test_a_file_that_is_no_toml_is_told_with_the_line(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
+    (tmp_path / "releasekit.toml").write_bytes(content)
+
+    assert problems(tmp_path) == [f"releasekit.toml: {problem}"]
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / "releasekit.toml").mkdir()
+
+    assert problems(tmp_path) == ["releasekit.toml: cannot be read: Is a directory"]
+
+
+SECRET = "s3cret canary!"
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        "project",
+        "tag_variable",
+        "keep_previous",
+        "state_dir",
+        "allow_tags",
+        "services",
+        "nginx",
+        "unknown",
+    ],
+)
+def test_no_error_quotes_a_value_for_it_may_be_a_secret(tmp_path: Path, toml: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, f"{toml} = '{SECRET}'")
+
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    assert caught.value.__context__ is None
+
+
+KEYS = sorted(
+    {
+        name
+        for model in (Settings, ServiceSettings, HealthSettings, NginxSettings)
+        for name in model.model_fields
+    }
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("1s"),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*KEYS, "web", "x y"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    overrides=st.dictionaries(st.sampled_from([*KEYS, "x"]), VALUES, max_size=6),
+    environ=st.dictionaries(
+        st.lists(st.sampled_from([*KEYS, "web", "", "x"]), min_size=1, max_size=5).map(
+            lambda names: "RELEASEKIT_" + "__".join(names).upper()
+        ),
+        st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=5),
+        max_size=6,
+    ),
+)
+def test_whatever_is_given_it_is_settings_or_a_list_of_problems(
+    tmp_path: Path, overrides: dict[str, object], environ: dict[str, str]
+) -> None:
+    try:
+        read = load_settings(tmp_path, environ=environ, overrides=overrides)
+    except SettingsError as error:
+        assert error.problems
+        assert all(re.match(r"(argument |RELEASEKIT_)\S*.*: \S", line) for line in error.problems)
+    else:
+        assert Settings.model_validate(read.model_dump()) == read
+
+
+# --- where state is kept --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state_dir", "environ", "uid", "root"),
+    [
+        (None, {"HOME": "/root"}, 0, "/var/lib/releasekit"),
+        (None, {"HOME": "/root", "XDG_STATE_HOME": "/x"}, 0, "/var/lib/releasekit"),
+        (None, {"HOME": "/home/ann"}, 1000, "/home/ann/.local/state/releasekit"),
+        (None, {"HOME": "/home/ann", "XDG_STATE_HOME": "/x"}, 1000, "/x/releasekit"),
+        (
+            None,
+            {"HOME": "/home/ann", "XDG_STATE_HOME": "x"},
+            1000,
+            "/home/ann/.local/state/releasekit",
+        ),
+        ("/srv/state", {"HOME": "/home/ann"}, 1000, "/srv/state"),
+        ("/srv/state", {}, 0, "/srv/state"),
+    ],
+)
+def test_state_is_root_s_own_or_the_user_s_own_unless_settings_say(
+    state_dir: str | None, environ: dict[str, str], uid: int, root: str
+) -> None:
+    assert Settings(state_dir=state_dir).state_root(environ, uid=uid) == root
+
+
+# --- the env file ---------------------------------------------------------------------------------
+
+FILE = stat.S_IFREG
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, FILE | 0o600, FILE | 0o200])
+@pytest.mark.parametrize(("uid", "own_uid"), [(0, 0), (0, 1000), (1000, 1000)])
+def test_an_env_file_that_only_its_right_owner_reads_is_fine(
+    mode: int, uid: int, own_uid: int
+) -> None:
+    assert check_env_file("/etc/s.env", exists=True, mode=mode, uid=uid, own_uid=own_uid) == ""
+
+
+@pytest.mark.parametrize(
+    ("facts", "problem"),
+    [
+        ({"exists": False}, "/etc/my shop.env does not exist"),
+        ({"mode": stat.S_IFDIR | 0o700}, "/etc/my shop.env is not a file"),
+        (
+            {"mode": FILE | 0o644},
+            "/etc/my shop.env is open to other users (mode 0644); run: chmod 600 '/etc/my shop.env'",
+        ),
+        (
+            {"mode": 0o601},
+            "/etc/my shop.env is open to other users (mode 0601); run: chmod 600 '/etc/my shop.env'",
+        ),
+        (
+            {"mode": 0o600, "uid": 7},
+            "/etc/my shop.env belongs to user 7, neither to root nor to who deploys; "
+            "run: chown 1000 '/etc/my shop.env'",
+        ),
+        (
+            {"mode": 0o640, "uid": 7},
+            "/etc/my shop.env belongs to user 7, neither to root nor to who deploys and is open to "
+            "other users (mode 0640); "
+            "run: chown 1000 '/etc/my shop.env' && chmod 600 '/etc/my shop.env'",
+        ),
+    ],
+)
+def test_an_env_file_that_others_could_read_or_change_is_refused_with_the_cure(
+    facts: dict[str, Any], problem: str
+) -> None:
+    facts = {"exists": True, "own_uid": 1000, **facts}
+
+    assert check_env_file("/etc/my shop.env", **facts) == f"env_file: {problem}"
