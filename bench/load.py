@@ -42,6 +42,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -760,13 +761,16 @@ class Load:
         return self._report
 
     def __enter__(self) -> Load:
+        # A file takes any report, however late it is read.
+        self._document = tempfile.TemporaryFile("w+")
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
-            self._command, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+            self._command, stdin=pipe, stdout=self._document, stderr=pipe, text=True
         )
+        assert self._process.stdin
         assert self._process.stderr
-        # A load that is stopped tells in its summary what kept it from being ready.
-        watchdog = threading.Timer(self._ready_within, self._process.terminate)
+        # Stopped like this it says in its summary what kept it from being ready.
+        watchdog = threading.Timer(self._ready_within, self._process.stdin.close)
         watchdog.daemon = True
         watchdog.start()
         said = []
@@ -776,8 +780,8 @@ class Load:
                 watchdog.cancel()
                 return self
         watchdog.cancel()
-        self._process.communicate()
-        raise LoadError("the load did not become ready:\n" + "".join(said))
+        with self._document, self._process:
+            raise LoadError("the load did not become ready:\n" + "".join(said))
 
     def __exit__(
         self,
@@ -788,10 +792,13 @@ class Load:
         untimely = self._process.poll() is not None
         self._process.terminate()
         try:
-            document, said = self._process.communicate(timeout=self._drain)
+            _, said = self._process.communicate(timeout=self._drain)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            document, said = self._process.communicate()
+            _, said = self._process.communicate()
+        with self._document:
+            self._document.seek(0)
+            document = self._document.read()
         if document and not untimely:
             self._report = Report(**json.loads(document))
             return

@@ -42,8 +42,8 @@ def release_named(sha: str, folder: Path, stored: Callable[[], Collection[str]])
 
 
 def tag_of(release: str) -> str:
-    """The tag of a release id (`<tag>.<digest>`)."""
-    return release.rpartition(".")[0] or release
+    """The tag of a release id (`<tag>~<digest>`)."""
+    return release.partition("~")[0]
 
 
 def rollback_target(to: str | None, stack: Sequence[str], stored: Collection[str]) -> str:

@@ -54,8 +54,8 @@ class Host(Protocol):
     ) -> Completed:
         """Run `argv` there, with no shell and no terminal, and return however it ended.
 
-        `env` is laid over the small environment that commands get. Raises `DeadlineExceeded`, or
-        `CommandFailed` when it cannot be started.
+        `env` is laid over the small environment that commands get. Exit status 127 says that it
+        cannot be started. Raises `DeadlineExceeded`.
         """
         ...
 

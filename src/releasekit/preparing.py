@@ -9,6 +9,7 @@ from typing import Any
 
 from releasekit.bundle import Bundle, BundledService, BundleStore, HealthCheck
 from releasekit.compose import model as models
+from releasekit.compose import problems as composed
 from releasekit.errors import SettingsError
 from releasekit.ports import Host
 from releasekit.release import Release
@@ -86,13 +87,13 @@ def problems(draft: Draft, strategy: Strategy, nginx_dir: str) -> list[str]:
     """Everything that keeps `draft` from being released with `strategy`."""
     settings, model = draft.settings, draft.model
     named = tuple(settings.services)
-    found = models.unknown_services(model, named)
-    found += models.app_problems(model, draft.app, draft.release.tag, settings.tag_variable)
+    found = composed.unknown_services(model, named)
+    found += composed.app_problems(model, draft.app, draft.release.tag, settings.tag_variable)
     if strategy.needs_health:
-        found += models.slot_problems(model, draft.app)
+        found += composed.slot_problems(model, draft.app)
         found += _without_health(draft, strategy)
     if draft.nginx_service is not None:
-        found += models.nginx_problems(model, draft.nginx_service, nginx_dir)
+        found += composed.nginx_problems(model, draft.nginx_service, nginx_dir)
     elif strategy.needs_health and any(b.service.port for b in draft.services):
         found.append(
             f"{strategy.name} moves traffic with nginx, and the project has no service `nginx`: "
@@ -131,7 +132,7 @@ def pin(draft: Draft, host: Host, store: BundleStore, images: Mapping[str, str])
     sources = [s for s in models.bind_sources(draft.model, draft.app) if host.digest(s)]
     hashes = {source: host.digest(source) or "" for source in sources}
     digest = models.config_digest(draft.model, draft.app, images, hashes)
-    release = f"{draft.release.tag}.{digest[:8]}"
+    release = f"{draft.release.tag}~{digest[:8]}"
     files = {
         s: f"{store.folder(release)}/files/{hashes[s][:8]}-{PurePath(s).name}" for s in sources
     }

@@ -53,6 +53,6 @@ class Release:
         return cls(tag=tag, subject=commit.subject, author=commit.author)
 
 
-def short(tag: str) -> str:
-    """`tag` as people read it: a SHA's first 7 digits, anything else as it is."""
-    return re.sub(r"\b([0-9a-f]{7})[0-9a-f]{33}\b", r"\1", tag)
+def short(release: str) -> str:
+    """A tag or a release id (`<tag>~<digest>`) as people read it: a SHA's first 7 digits."""
+    return re.sub(r"\b([0-9a-f]{7})[0-9a-f]{33}\b", r"\1", release.partition("~")[0])

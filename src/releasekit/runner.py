@@ -150,6 +150,7 @@ class Runner:
                 deadline_s=step.deadline_s,
                 clock=self.clock,
                 on_detail=lambda detail: self.events(StepProgress(step, detail)),
+                longest_pause_s=0.1,
             )
         except DeadlineExceeded as error:
             raise self._never_healthy(step, good, error.message) from error

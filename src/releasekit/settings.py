@@ -84,7 +84,25 @@ Port = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=65535)]
 Count = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
 HttpStatus = Annotated[int, BeforeValidator(_whole), Field(ge=100, le=599)]
 Text = Annotated[str, _like(r"[^\x00-\x1f\x7f]+", "text, not empty and without control characters")]
+AbsolutePath = Annotated[str, _like(r"/[^\x00-\x1f\x7f]*", "an absolute path")]
+UrlPath = Annotated[
+    str, _like(r"/[!-~]*", 'a path that starts with "/", everything but plain ASCII %-encoded')
+]
+HostHeader = Annotated[str, _like(r"[A-Za-z0-9._:\[\]-]+", "a host name")]
+ImageTag = Annotated[str, _like(TAG.pattern, "an image tag")]
+VariableName = Annotated[
+    str, _like(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")
+]
 ServiceName = Annotated[str, _like(r"[A-Za-z0-9._-]+", "the name of a compose service")]
+ProjectName = Annotated[
+    str,
+    _like(
+        r"[a-z0-9][a-z0-9_-]*", "lower-case letters, digits, '-' and '_', a letter or digit first"
+    ),
+]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
+ImageTags = Annotated[tuple[ImageTag, ...], BeforeValidator(_listed)]
+HttpStatuses = Annotated[tuple[HttpStatus, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
 class _Table(BaseModel):
@@ -94,16 +112,11 @@ class _Table(BaseModel):
 class HealthSettings(_Table):
     """When a replica counts as healthy: it answers over HTTP at its own address."""
 
-    path: Annotated[
-        str,
-        _like(r"/[!-~]*", 'a path that starts with "/", everything but plain ASCII %-encoded'),
-    ]
+    path: UrlPath
     """What is asked for, such as "/up"."""
-    statuses: Annotated[tuple[HttpStatus, ...], BeforeValidator(_listed), Field(min_length=1)] = (
-        200,
-    )
+    statuses: HttpStatuses = (200,)
     """The answers that mean healthy."""
-    host: Annotated[str, _like(r"[A-Za-z0-9._:\[\]-]+", "a host name")] | None = None
+    host: HostHeader | None = None
     """The Host header, for an app that answers to its public name alone."""
     timeout: Annotated[Duration, Field(gt=0)] = 60.0
     """How long a release's replicas may take to become healthy, from their start."""
@@ -134,35 +147,22 @@ class NginxSettings(_Table):
 class Settings(_Table):
     """The settings of a project. Paths are on the host, from the project's folder."""
 
-    project: (
-        Annotated[
-            str,
-            _like(
-                r"[a-z0-9][a-z0-9_-]*",
-                "lower-case letters, digits, '-' and '_', a letter or digit first",
-            ),
-        ]
-        | None
-    ) = None
+    project: ProjectName | None = None
     """Compose's name of the project; else the one that compose itself would give it."""
-    compose: Annotated[tuple[Text, ...], BeforeValidator(_listed)] = ()
+    compose: Texts = ()
     """The compose files; else those that compose itself would read."""
     env_file: Text | None = None
     """The variables that the compose files interpolate; refused when others may read it."""
     strategy: Text = "blue-green"
     """How the old release makes way for the new one."""
-    tag_variable: Annotated[
-        str, _like(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")
-    ] = "RELEASE_TAG"
+    tag_variable: VariableName = "RELEASE_TAG"
     """The variable that gives the compose files the release's tag: `image: shop:${RELEASE_TAG}`."""
-    allow_tags: Annotated[
-        tuple[Annotated[str, _like(TAG.pattern, "an image tag")], ...], BeforeValidator(_listed)
-    ] = ()
+    allow_tags: ImageTags = ()
     """Tags that may be released although they will mean something else tomorrow."""
     keep_previous: Literal["running", "stopped", "removed"] = "stopped"
     """What becomes of the previous release's containers after a blue-green cutover. "running"
     makes a rollback a mere change of the route, and costs their memory."""
-    state_dir: Annotated[str, _like(r"/[^\x00-\x1f\x7f]*", "an absolute path")] | None = None
+    state_dir: AbsolutePath | None = None
     """Where bundles, journal and nginx folder are kept, for all projects."""
     services: dict[str, ServiceSettings] = {}
     """Refinements of app services, by name."""

@@ -13,9 +13,10 @@ from releasekit.compose.nginx_container import NginxContainer
 from releasekit.events import EventSink
 from releasekit.journal import Journal
 from releasekit.nginx.router import NginxRouter
-from releasekit.observed import Observed
+from releasekit.observed import Nginx, Observed
 from releasekit.ports import Clock, Host, Router
 from releasekit.runner import Downtime, Runner
+from releasekit.together import together
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +58,18 @@ class Site:
         """What there is now."""
         records = self.journal.records()
         stack = journals.committed(records)
-        replicas, backing = self.engine.observe()
+        (replicas, backing), nginx = together(self.engine.observe, self._observe_nginx)
         return Observed(
             project=self.project,
             replicas=replicas,
             backing=backing,
-            nginx=self.router.observe() if self.router is not None else None,
+            nginx=nginx,
             current=stack[-1] if stack else "",
             committed=journals.ever_committed(records),
         )
+
+    def _observe_nginx(self) -> Nginx | None:
+        return self.router.observe() if self.router is not None else None
 
     def runner(self, events: EventSink, stop: threading.Event, downtime: Downtime) -> Runner:
         """What executes plans here, until `stop` is set."""

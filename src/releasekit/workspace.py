@@ -25,6 +25,7 @@ from releasekit.settings import NginxSettings, Settings, check_env_file
 from releasekit.site import Place, Site, wire
 from releasekit.steps import Pull
 from releasekit.strategies.base import Strategy
+from releasekit.together import together
 
 PROJECT_FILE = "project.json"
 """Tells which folder a project's state belongs to: a rollback reads no compose file."""
@@ -51,8 +52,10 @@ class Workspace:
         Raises `SettingsError` with every reason why it cannot be released with `strategy`.
         """
         preparing.require(self._env_file_problems())
-        self._docker.require_compose()
-        draft = self._with_images(self._resolved(release))
+        resolved, _, _ = together(
+            lambda: self._resolved(release), self._docker.require_compose, self._docker.preload
+        )
+        draft = self._with_images(resolved)
         nginx_dir = self.place(draft.project).nginx
         preparing.require(preparing.problems(draft, strategy, nginx_dir))
         return draft

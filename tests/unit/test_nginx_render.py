@@ -17,10 +17,11 @@ from releasekit.nginx.render import (
     LONGEST_PARAMETER,
     Control,
     Loaded,
+    Passage,
     Peer,
-    checks,
     parse_route,
     parse_version,
+    passages,
     quote,
     render,
 )
@@ -51,6 +52,7 @@ geo $releasekit_denied {
 server {
     listen 18745;
     server_name releasekit.invalid;
+    resolver 127.0.0.11 valid=1s ipv6=off;
     access_log off;
     auth_basic off;
     allow all;
@@ -64,8 +66,17 @@ server {
 "standby":["shop-releases-web-green-1"]}}}';
         return 200 $releasekit_0;
     }
+    location = /through/web/shop-releases-web-blue-1 {
+        set $releasekit_to shop-releases-web-blue-1:8080;
+        proxy_pass http://$releasekit_to/up;
+        proxy_set_header Host $http_host;
+        proxy_connect_timeout 1s;
+        proxy_next_upstream off;
+        proxy_cache off;
+    }
     location = /through/web {
-        proxy_pass http://web/up;
+        set $releasekit_to web;
+        proxy_pass http://$releasekit_to/up;
         proxy_set_header Host $http_host;
         proxy_connect_timeout 1s;
         proxy_next_upstream off;
@@ -134,19 +145,36 @@ class TestText:
         assert parse_route(told(nodes)) == Loaded(route, NEW.version)
 
 
-class TestChecks:
-    def test_same_check(self) -> None:
-        assert checks(ROUTE, PEERS) == {"web": UP}
+class TestPassages:
+    def test_each_replica_and_the_upstream(self) -> None:
+        """Standby replicas are not asked."""
+        both = Route((Upstream("web", (BLUE,)), Upstream("api", (GREEN,), (BLUE,))), "g")
 
-    def test_none(self) -> None:
-        assert checks(ROUTE, {name: replace(p, check=None) for name, p in PEERS.items()}) == {}
+        assert passages(both, PEERS, NEW) == (
+            Passage(f"/through/web/{BLUE}", f"{BLUE}:8080", UP, "web"),
+            Passage("/through/web", "web", UP, "web"),
+            Passage(f"/through/api/{GREEN}", f"{GREEN}:9090", UP, "api"),
+            Passage("/through/api", "api", UP, "api"),
+        )
 
-    def test_mixed(self) -> None:
-        """Two releases with different health paths cannot be asked by one."""
+    def test_an_nginx_that_does_not_look_names_up(self) -> None:
+        assert passages(ROUTE, PEERS, OLD)[0].to == "172.18.0.5:8080"
+
+    def test_no_check(self) -> None:
+        unchecked = {name: replace(peer, check=None) for name, peer in PEERS.items()}
+
+        assert passages(ROUTE, unchecked, NEW) == ()
+
+    def test_two_releases(self) -> None:
+        """With different health paths each is asked its own, and the upstream none."""
         mixed = Route((Upstream("web", (BLUE, GREEN)),), "g")
-        peers = {**PEERS, GREEN: Peer(80, check=HealthCheck("/healthz"))}
+        other = HealthCheck("/healthz", host="shop.example")
+        peers = {**PEERS, GREEN: Peer(80, check=other)}
 
-        assert checks(mixed, peers) == {}
+        assert passages(mixed, peers, NEW) == (
+            Passage(f"/through/web/{BLUE}", f"{BLUE}:8080", UP, "web"),
+            Passage(f"/through/web/{GREEN}", f"{GREEN}:80", other, "shop.example"),
+        )
 
 
 class TestReadingBack:

@@ -83,8 +83,7 @@ class Animated(Plain):
             ("  " + FRAMES[int(elapsed * FRAMES_PER_S) % len(FRAMES)], "cyan"),
             f" {type(step).__name__:<14}",
             (f"{self._event.number}/{self._event.total}  {elapsed:.1f} s  ", "dim"),
-            clean(str(step)),
-            (f"  {self._detail}", "dim"),
+            self._detail or clean(str(step)),
             no_wrap=True,
             overflow="ellipsis",
         )

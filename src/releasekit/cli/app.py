@@ -251,6 +251,8 @@ def load(context: typer.Context, output: Terminal | JsonLines) -> Project:
 
 def unbreakable(show: Callable[..., None]) -> Callable[..., None]:
     """`show`, until it fails once: what cannot be shown must not break a release."""
+    from releasekit.cli.render import tell
+
     is_broken = False
 
     def attempt(shown: Any) -> None:
@@ -259,7 +261,8 @@ def unbreakable(show: Callable[..., None]) -> Callable[..., None]:
             return
         try:
             show(shown)
-        except Exception:
+        except Exception as error:
             is_broken = True
+            tell(f"warning: the rest is not shown: {type(error).__name__}: {error}")
 
     return attempt

@@ -10,6 +10,8 @@ class Screen(Console):
 
     def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
         super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+        if not self.width:  # COLUMNS=0, of which rich would make lines without characters
+            self.width = 80
 
     def on_broken_pipe(self) -> None:
         """Go quiet; rich itself would exit, in the midst of a release."""

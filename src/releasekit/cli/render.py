@@ -185,4 +185,4 @@ def took(seconds: float) -> str:
     """A duration as people say it."""
     if seconds < 100:
         return f"{seconds:.1f} s"
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return "{} min {} s".format(*divmod(int(seconds), 60))

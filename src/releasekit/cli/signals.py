@@ -20,8 +20,10 @@ def stopping(say: Callable[[str], None]) -> Iterator[threading.Event]:
     stop = threading.Event()
 
     def announce() -> None:
-        stop.set()
-        say(STOPPING)
+        try:
+            say(STOPPING)
+        finally:
+            stop.set()
 
     def first(_number: int, _frame: FrameType | None) -> None:
         for number in before:

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Generic, TypeVar
 
 from rich.table import Table
 from rich.text import Text
 
 from releasekit.cli.console import Screen
 from releasekit.cli.render import took
-from releasekit.observed import Nginx, Observed, Replica
+from releasekit.observed import Nginx, Replica, Route
 from releasekit.outcome import HistoryEntry, Status
 from releasekit.plan import Plan
 from releasekit.redact import clean
@@ -23,48 +24,75 @@ from releasekit.strategies.registry import StrategyInfo
 UNLIMITED = 10_000
 """The width of what is not a terminal: `grep` and `awk` want a row to be one line, whole."""
 
-GOOD = {"released", "rolled-back", "nothing-to-do", "running", "healthy", "yes"}
-BAD = {"failed", "interrupted", "stopped", "unhealthy"}
+GOOD = {"released", "rolled-back", "healthy", "yes"}
+BAD = {"failed", "degraded", "interrupted", "stopped", "unhealthy"}
+
+Row = TypeVar("Row")
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One of the history's columns, shown when the terminal is at least `width` wide."""
+@dataclass(frozen=True)
+class Column(Generic[Row]):
+    """A column that is there when the terminal is at least `width` wide; the first to shrink when
+    it `gives`."""
 
     name: str
     width: int
-    of: Callable[[HistoryEntry], str]
+    of: Callable[[Row], str]
+    gives: bool = False
 
 
-HISTORY = (
-    Column("#", 0, lambda entry: str(entry.number)),
+HISTORY: tuple[Column[HistoryEntry], ...] = (
+    Column("#", 40, lambda entry: str(entry.number)),
     Column("release", 0, lambda entry: short(entry.release)),
-    Column("subject", 80, lambda entry: entry.subject),
+    Column("subject", 60, lambda entry: entry.subject, gives=True),
     Column("author", 160, lambda entry: entry.author),
     Column("by", 120, lambda entry: entry.by),
     Column("from", 160, lambda entry: entry.origin),
-    Column("strategy", 100, lambda entry: entry.strategy),
+    Column("strategy", 120, lambda entry: entry.strategy),
     Column("started", 60, lambda entry: local_time(entry.started)),
-    Column("took", 60, lambda entry: "" if entry.seconds is None else took(entry.seconds)),
+    Column("took", 100, lambda entry: "" if entry.seconds is None else took(entry.seconds)),
     Column("result", 0, lambda entry: entry.result),
-    Column("reason", 40, lambda entry: entry.reason),
+    Column("reason", 100, lambda entry: entry.reason, gives=True),
+)
+STRATEGIES: tuple[Column[StrategyInfo], ...] = (
+    Column("strategy", 0, lambda strategy: strategy.name),
+    Column("downtime", 0, lambda strategy: "some" if strategy.has_downtime else "none"),
+    Column("from", 80, lambda strategy: strategy.origin),
+    Column("summary", 40, lambda strategy: strategy.summary, gives=True),
 )
 
 
+def replica_columns(route: Route) -> tuple[Column[Replica], ...]:
+    """What to show of a replica while nginx serves `route`."""
+
+    def traffic(replica: Replica) -> str:
+        waits = "standby" if replica.name in route.resolved else "no"
+        return "yes" if replica.name in route.names else waits
+
+    return (
+        Column("service", 100, lambda replica: replica.service),
+        Column("replica", 0, lambda replica: replica.name, gives=True),
+        Column("release", 80, lambda replica: short(replica.release) or "-"),
+        Column("slot", 80, lambda replica: replica.slot or "-"),
+        Column("state", 40, lambda replica: _state(replica.running)),
+        Column("health", 60, lambda replica: str(replica.health)),
+        Column("traffic", 0, traffic),
+    )
+
+
 def show_history(entries: Sequence[HistoryEntry]) -> None:
-    screen = _screen()
-    columns = [column for column in HISTORY if screen.width >= column.width]
-    rows = ([column.of(entry) for column in columns] for entry in entries)
-    screen.print(_table([column.name for column in columns], rows))
+    _show(_screen(), HISTORY, entries)
+
+
+def show_strategies(strategies: Sequence[StrategyInfo]) -> None:
+    _show(_screen(), STRATEGIES, strategies)
 
 
 def show_status(status: Status, subject: str) -> None:
     screen, observed = _screen(), status.observed
     screen.print(_serving(status, subject))
     if observed.replicas:
-        rows = (_replica(observed, replica) for replica in sorted(observed.replicas))
-        headers = ["service", "replica", "release", "slot", "state", "health", "traffic"]
-        screen.print(_table(headers, rows))
+        _show(screen, replica_columns(observed.route), sorted(observed.replicas))
     for upstream in observed.route.upstreams:
         screen.print(_text(f"route: {upstream.service} -> {', '.join(upstream.replicas)}"))
     screen.print(_text(f"nginx: {_nginx(observed.nginx)}"))
@@ -72,11 +100,6 @@ def show_status(status: Status, subject: str) -> None:
         screen.print(_text(f"backing: {container.service} {_state(container.running)}"))
     for problem in status.problems:
         screen.print(_text(f"problem: {problem}", "yellow"))
-
-
-def show_strategies(strategies: Iterable[StrategyInfo]) -> None:
-    rows = ([s.name, "some" if s.has_downtime else "none", s.origin, s.summary] for s in strategies)
-    _screen().print(_table(["strategy", "downtime", "from", "summary"], rows))
 
 
 def show_plan(plan: Plan) -> None:
@@ -98,27 +121,13 @@ def local_time(started: str) -> str:
 
 
 def _serving(status: Status, subject: str) -> Text:
-    project = status.observed.project
-    if not status.live:
-        return _text(f"{project}: nothing serves", "bold")
-    slots = {r.slot for r in status.observed.routed() if r.release == status.live and r.slot}
-    place = "".join(f", {slot}" for slot in sorted(slots))
+    observed = status.observed
+    releases = [status.live] if status.live else sorted({r.release for r in observed.routed()})
+    names = " and ".join(short(release) or "an unknown release" for release in releases)
     about = f" ({subject})" if subject else ""
-    return _text(f"{project}: {short(status.live)}{about} serves{place}", "bold")
-
-
-def _replica(observed: Observed, replica: Replica) -> list[str]:
-    route = observed.route
-    waits = "standby" if replica.name in route.resolved else "no"
-    return [
-        replica.service,
-        replica.name,
-        short(replica.release) or "-",
-        replica.slot or "-",
-        _state(replica.running),
-        str(replica.health),
-        "yes" if replica.name in route.names else waits,
-    ]
+    slots = sorted({r.slot for r in observed.routed() if r.slot})
+    place = f", {' and '.join(slots)}" if slots else ""
+    return _text(f"{observed.project} serves {names or 'nothing'}{about}{place}", "bold")
 
 
 def _nginx(nginx: Nginx | None) -> str:
@@ -134,11 +143,14 @@ def _state(is_running: bool) -> str:
     return "running" if is_running else "stopped"
 
 
-def _table(headers: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
-    table = Table(*headers, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+def _show(screen: Screen, columns: Iterable[Column[Row]], rows: Iterable[Row]) -> None:
+    shown = [column for column in columns if screen.width >= column.width]
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for column in shown:
+        table.add_column(column.name, no_wrap=not column.gives, overflow="ellipsis")
     for row in rows:
-        table.add_row(*map(_cell, row))
-    return table
+        table.add_row(*(_cell(column.of(row)) for column in shown))
+    screen.print(table)
 
 
 def _cell(text: str) -> Text:

@@ -1,8 +1,8 @@
-"""The one place that spawns docker: python-on-whales builds the argv, the host runs it.
+"""Every docker command of releasekit, and what its answers mean.
 
-python-on-whales' own runner inherits standard input (compose would ask its questions there), has
-no deadline, and inspects one container a call; its command builder and its models have none of
-these faults.
+python-on-whales reads what docker tells of containers. Its runner is not used: it inherits
+standard input (compose would ask its questions there), has no deadline, and inspects one
+container a call. The host runs the commands instead, here as anywhere.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from releasekit.compose.model import as_input
 from releasekit.errors import CommandFailed, EngineError
 from releasekit.ports import Completed, Host
 
@@ -54,7 +55,7 @@ class Docker:
         done = self._host.run(
             [*command, *args],
             deadline_s=deadline_s,
-            stdin=json.dumps(model),
+            stdin=as_input(model),
             # The slots' project holds one slot's services at a time; the other's are no orphans.
             env={"COMPOSE_IGNORE_ORPHANS": "true", "COMPOSE_PROGRESS": "quiet"},
         )
@@ -71,6 +72,10 @@ class Docker:
         if done.status != 0 and "no such container" not in done.stderr.lower():
             self.checked(done, ["container", "inspect"])
         return tuple(ContainerInspectResult(**item) for item in json.loads(done.stdout or "[]"))
+
+    def preload(self) -> None:
+        """Import python-on-whales, which takes 0.1 s, while a command is waited for."""
+        import python_on_whales.components.container.models  # noqa: F401
 
     def images(self, references: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """`docker image inspect` of those references that are on the host."""
@@ -105,11 +110,12 @@ class Docker:
     def require_compose(self) -> None:
         """Raise `EngineError` unless Compose v2 is there and new enough."""
         done = self.run(["compose", "version", "--short"], deadline_s=QUICK_S)
-        if done.status != 0:
+        if done.status == 127:
             raise EngineError(
-                "docker has no compose plugin (Compose v1, `docker-compose`, is too old)",
-                hint="install the package docker-compose-plugin (or docker-compose-v2)",
+                "docker is not installed", hint="https://docs.docker.com/engine/install"
             )
+        if done.status != 0:
+            raise engine_problem(done.stderr) or _no_compose()
         version = done.stdout.strip().lstrip("v")
         if version_tuple(version) < OLDEST_COMPOSE:
             needed = ".".join(map(str, OLDEST_COMPOSE))
@@ -127,15 +133,9 @@ def compose_argv(
     env_files: Sequence[str] = (),
 ) -> list[str]:
     """`docker compose` with its global options."""
-    from python_on_whales.client_config import ClientConfig
-
-    config = ClientConfig(
-        compose_files=list(files),
-        compose_project_name=project,
-        compose_profiles=list(profiles),
-        compose_env_files=list(env_files),
-    )
-    return [str(word) for word in config.docker_compose_cmd]
+    options = [("--file", files), ("--profile", profiles), ("--env-file", env_files)]
+    given = [word for flag, values in options for value in values for word in (flag, value)]
+    return ["docker", "compose", *given, *(["--project-name", project] if project else [])]
 
 
 def _familiar(reference: str) -> str:
@@ -169,11 +169,15 @@ def engine_problem(complaint: str) -> EngineError | None:
             "the Docker engine does not answer", hint="start it: sudo systemctl start docker"
         )
     if "is not a docker command" in text or "unknown command: docker compose" in text:
-        return EngineError(
-            "docker has no compose plugin (Compose v1, `docker-compose`, is too old)",
-            hint="install the package docker-compose-plugin (or docker-compose-v2)",
-        )
+        return _no_compose()
     return None
+
+
+def _no_compose() -> EngineError:
+    return EngineError(
+        "docker has no compose plugin (Compose v1, `docker-compose`, is too old)",
+        hint="install the package docker-compose-plugin (or docker-compose-v2)",
+    )
 
 
 def last_lines(text: str, count: int = 3) -> str:

@@ -47,12 +47,14 @@ class ComposeEngine:
 
     def containers(self) -> tuple[ContainerInspectResult, ...]:
         """Every container of the project and of its slots, running or not."""
-        ids: list[str] = []
-        for project in (self._project, f"{self._project}-releases"):
-            label = f"label=com.docker.compose.project={project}"
-            found = self._docker.ask("container", "ls", "-aq", "--no-trunc", "--filter", label)
-            ids += found.split()
-        return self._docker.inspect(ids)
+        label = "com.docker.compose.project"
+        shown = f'{{{{.ID}}}} {{{{.Label "{label}"}}}}'
+        listed = self._docker.ask(
+            "container", "ls", "-a", "--no-trunc", "--filter", f"label={label}", "--format", shown
+        )
+        ours = (self._project, f"{self._project}-releases")
+        rows = (line.partition(" ") for line in listed.splitlines())
+        return self._docker.inspect([key for key, _, project in rows if project in ours])
 
     def observe(self) -> tuple[tuple[Replica, ...], tuple[Backing, ...]]:
         containers = self.containers()
@@ -76,7 +78,8 @@ class ComposeEngine:
         replicas, _ = self.observe()
         if any(replica.slot == PLAIN for replica in replicas):
             # Scaled to nothing in the model, the user's own app containers would be removed.
-            self._compose(model, ["up", "-d", "--no-recreate", "--no-deps", service])
+            plain = models.plain_model(model, (), "", self._project, {})
+            self._compose(plain, ["up", "-d", "--no-recreate", "--no-deps", service])
         else:
             scaled = models.backing_model(model, self._app)
             self._compose(scaled, ["up", "-d", "--no-recreate", service])

@@ -2,8 +2,8 @@
 
 Pure: plain data in, plain data out, no argument is changed. The model stays in compose's own
 writing (a `$` is `$$`), so that every result can be fed back to compose as it is; paths that come
-in or go out on their own are real paths. Feed a model back with `--profile '*'`: it holds only
-services of enabled profiles, and keeps their `profiles`.
+in or go out on their own are real paths. Feed a model back by `as_input`, with `--profile '*'`:
+it holds only services of enabled profiles, and keeps their `profiles`.
 
 compose decides by a hash of a service's model whether to recreate its container. So a backing
 service's model is never touched: one byte more, and the team's next `docker compose up -d`
@@ -12,7 +12,6 @@ restarts their database.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import posixpath
@@ -27,9 +26,9 @@ Model = Mapping[str, Any]
 Service = Mapping[str, Any]
 
 _NOT_IN_A_SLOT = ("build", "container_name", "depends_on", "links", "ports", "profiles")
-_FIXED_ADDRESSES = ("ipv4_address", "ipv6_address", "mac_address")
 _FILES = ("configs", "secrets")
 _UNSET = re.compile(r'The \\?"([^"\\]+)\\?" variable is not set')
+_BEYOND_ASCII = re.compile("[\x7f-\uffff]")
 
 
 # What the model says
@@ -41,7 +40,7 @@ def app_services(model: Model, tag: str, named: Collection[str] = ()) -> tuple[s
     return tuple(
         name
         for name, service in _in_order(model)
-        if name in named or "build" in service or _image(service)[1] == tag
+        if name in named or "build" in service or image_of(service)[1] == tag
     )
 
 
@@ -86,7 +85,7 @@ def one_shots(model: Model, app: Collection[str]) -> tuple[str, ...]:
 def bind_sources(model: Model, app: Collection[str]) -> tuple[str, ...]:
     """The files and folders of the host that `app` mounts: its binds, and the files of its
     configs and secrets."""
-    paths = {path for name in app for path, _ in _binds(model["services"][name])}
+    paths = {path for name in app for path, _ in binds_of(model["services"][name])}
     for kind in _FILES:
         files = _used(model, kind, app).values()
         paths.update(_real(definition["file"]) for definition in files if "file" in definition)
@@ -141,85 +140,21 @@ def unset_variables(stderr: str) -> tuple[str, ...]:
 
 def nginx_target(model: Model, service: str, nginx_dir: str) -> str | None:
     """Where `service` sees `nginx_dir`; None when it does not."""
-    binds = _binds(model["services"][service])
+    binds = binds_of(model["services"][service])
     return next((target for source, target in binds if source == nginx_dir), None)
 
 
-# What keeps it from being released, and how to mend that
-
-
-def unknown_services(model: Model, named: Iterable[str]) -> list[str]:
-    """Services that settings refine and that do not exist."""
-    return [
-        f"[services.{name}]: the compose files have no service {name!r}; {_nearest(model, name)}"
-        for name in sorted(named)
-        if name not in model["services"]
-    ]
-
-
-def app_problems(model: Model, app: Collection[str], tag: str, tag_variable: str) -> list[str]:
-    """Why no strategy can tell one release of `app` from another."""
-    variable = f"${{{tag_variable}}}"
-    if not app:
-        return [
-            f"services: nothing to release: no image uses {variable} and no service has `build`; "
-            f"write `image: NAME:{variable}` at each service that a release replaces"
-        ]
-    problems = []
-    for name in sorted(app):
-        image = model["services"][name].get("image")
-        repository, found = _image(model["services"][name])
-        if image is None:
-            problems.append(
-                f"services.{name}: has `build` but no image name; "
-                f"add `image: {model['name']}-{name}:{variable}`"
-            )
-        elif found != tag:
-            problems.append(
-                f"services.{name}.image: {image} does not use {variable}, so releases of it cannot "
-                f"be told apart; write `image: {repository}:{variable}`"
-            )
-    return problems
-
-
-def slot_problems(model: Model, app: Collection[str]) -> list[str]:
-    """Why two releases of `app` cannot run side by side."""
-    ends = one_shots(model, app)
-    return [
-        f"services.{name}.{problem}, or use the strategy `recreate`"
-        for name in sorted(app)
-        for problem in (
-            *_only_one_can_have(name, model["services"][name]),
-            *_tied_to_one(model["services"][name]),
-            *_waits_for(ends, model["services"][name]),
-        )
-    ]
-
-
-def nginx_problems(model: Model, service: str, nginx_dir: str) -> list[str]:
-    """Why the nginx in `service` would not see what releasekit writes to `nginx_dir`."""
-    if service not in model["services"]:
-        others = (name for name, s in model["services"].items() if "nginx" in _image(s)[0])
-        return [
-            f"nginx.service: the compose files have no service {service!r}; "
-            f"{_nearest(model, service)} With an nginx image: {', '.join(sorted(others)) or 'none'}"
-        ]
-    line = f"`- ${{RELEASEKIT_NGINX_DIR:-{nginx_dir}}}:/etc/nginx/releasekit:ro`"
-    binds = _binds(model["services"][service])
-    # A mounted file is mounted by its inode: after a rename nginx goes on with the old bytes,
-    # while `nginx -t` and the reload succeed.
-    single = [
-        f"services.{service}.volumes: {target} is a single file, and nginx would never see a new "
-        f"one; mount the folder: {line}"
-        for source, target in binds
-        if source.startswith(f"{nginx_dir}/") or (source == nginx_dir and target.endswith(".conf"))
-    ]
-    if single or any(source == nginx_dir for source, _ in binds):
-        return single
-    return [f"services.{service}.volumes: nothing mounts {nginx_dir}; add {line}"]
-
-
 # What is fed back to compose
+
+
+def as_input(model: Model) -> str:
+    """`model` as compose reads it: JSON that is YAML as well, which not all JSON is.
+
+    To YAML a raw U+2028 is a line break, and an escaped pair of surrogates, as JSON writes an
+    emoji, an error.
+    """
+    text = json.dumps(model, ensure_ascii=False)
+    return _BEYOND_ASCII.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def pinned(model: Model, images: Mapping[str, str]) -> Model:
@@ -398,7 +333,7 @@ def _used(model: Model, kind: str, names: Iterable[str]) -> dict[str, Any]:
     return {key: model[kind][key] for key in sorted(keys)}
 
 
-def _image(service: Service) -> tuple[str, str]:
+def image_of(service: Service) -> tuple[str, str]:
     """(repository, tag) of the service's image. The port of a registry is no tag."""
     reference = service.get("image", "").partition("@")[0]
     repository, _, tag = reference.rpartition(":")
@@ -438,14 +373,14 @@ def _with_alias(options: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {**options, "aliases": [*others, name]}
 
 
-def _binds(service: Service) -> list[tuple[str, str]]:
+def binds_of(service: Service) -> list[tuple[str, str]]:
     """(source, target) of each bind mount, as real paths."""
     binds = (mount for mount in service.get("volumes", []) if mount["type"] == "bind")
     return [(_real(bind["source"]), _real(bind["target"])) for bind in binds]
 
 
 def _with_binds(service: Service, move: Callable[[str], str]) -> Service:
-    if not _binds(service):
+    if not binds_of(service):
         return service
     mounts = service["volumes"]
     moved = [_moved(m, "source", move) if m["type"] == "bind" else m for m in mounts]
@@ -466,46 +401,3 @@ def _real(path: str) -> str:
 
 def _without(item: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in item.items() if key not in keys}
-
-
-def _nearest(model: Model, name: str) -> str:
-    near = difflib.get_close_matches(name, sorted(model["services"]))
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    return f"there are: {', '.join(sorted(model['services']))}."
-
-
-def _only_one_can_have(name: str, service: Service) -> Iterator[str]:
-    if "container_name" in service:
-        yield f"container_name: only one container can be {service['container_name']}; remove it"
-    for port in service.get("ports", []):
-        if port.get("published"):
-            yield (
-                f"ports: only one container can publish {port['published']}; write "
-                f'`expose: ["{port["target"]}"]` instead, nginx reaches {name} by its name'
-            )
-    if "mac_address" in service:
-        yield "mac_address: only one container can have it; remove it"
-    for network, options in (service.get("networks") or {}).items():
-        for key in _FIXED_ADDRESSES:
-            if key in (options or {}):
-                yield f"networks.{network}.{key}: only one container can have it; remove it"
-
-
-def _tied_to_one(service: Service) -> Iterator[str]:
-    if service.get("network_mode") == "host":
-        yield "network_mode: two replicas on the host's network want the same port; remove it"
-    for key in ("network_mode", "ipc", "pid"):
-        mode = service.get(key, "")
-        if mode.startswith(("service:", "container:")):
-            yield f"{key}: {mode} ties it to one container; remove it"
-    if "volumes_from" in service:
-        yield "volumes_from: ties it to one container; list the volumes under `volumes`"
-
-
-def _waits_for(ends: Collection[str], service: Service) -> Iterator[str]:
-    for other in sorted(service.get("depends_on", {}).keys() & set(ends)):
-        yield (
-            f"depends_on.{other}: waits for {other} to end, and what runs in a slot does not end; "
-            "make it a hook (`[hooks] pre_release`)"
-        )

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from releasekit.errors import CommandFailed, DeadlineExceeded, Locked
+from releasekit.errors import DeadlineExceeded, Locked
 from releasekit.ports import Answer, Completed
 
 PASSED_ON = (
@@ -78,7 +78,7 @@ class LocalHost:
                 start_new_session=True,
             )
         except OSError as error:
-            raise CommandFailed(f"{argv[0]}: {error.strerror}", output=str(error)) from error
+            return Completed(127, "", f"{argv[0]}: {error.strerror}")  # as a shell has it
         try:
             out, err = child.communicate(stdin.encode(), timeout=deadline_s)
         except subprocess.TimeoutExpired:

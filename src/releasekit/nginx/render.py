@@ -23,6 +23,8 @@ HOST = "releasekit.invalid"
 HEADER = "# Managed by releasekit, do not edit: the next release writes it anew.\n"
 SCHEMA = 1
 
+RESOLVER = ("resolver", "127.0.0.11", "valid=1s", "ipv6=off")
+"""Docker's own, which every network of a compose project has."""
 ZONE_SIZE = "256k"
 """Holds some hundred replicas, each with its resolved addresses."""
 LONGEST_PARAMETER = 2000
@@ -58,6 +60,17 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """A health check that is asked through nginx: `path` of the control server passes it on to
+    `to`, a replica's own address or a service's upstream. `host` is the Host header to send."""
+
+    path: str
+    to: str
+    check: HealthCheck
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """What the running nginx says of itself."""
 
@@ -86,7 +99,7 @@ def render(
         *(_upstream(upstream, peers, nginx) for upstream in route.upstreams),
         # `return` answers before nginx looks at `allow` and `deny`: only `if` guards it.
         _d("geo", "$releasekit_denied", block=_guests(control)),
-        _server(route, checks(route, peers), control),
+        _server(route, passages(route, peers, nginx), nginx, control),
     ]
     return HEADER + "".join(f"{line}\n" for top in directives for line in top.lines())
 
@@ -98,19 +111,32 @@ def known(upstreams: Iterable[Upstream], nginx: Nginx) -> tuple[Upstream, ...]:
     return tuple(Upstream(u.service, u.replicas) for u in upstreams)
 
 
-def checks(route: Route, peers: Mapping[str, Peer]) -> dict[str, HealthCheck]:
-    """The services that can be asked through nginx, with their check.
+def passages(route: Route, peers: Mapping[str, Peer], nginx: Nginx) -> tuple[Passage, ...]:
+    """Every way to ask the replicas that have a check: each by itself, then each upstream.
 
-    Left out are those whose replicas' checks differ, as between two releases: nginx chooses the
-    replica, and one path may be unknown to it.
+    nginx chooses which replica of an upstream answers, and leaves out those whose name it cannot
+    look up: only asking each of them tells. Left out are upstreams whose replicas' checks differ,
+    as between two releases.
     """
-    found: dict[str, HealthCheck] = {}
+    found: list[Passage] = []
     for upstream in route.upstreams:
-        distinct = {_peer(name, peers).check for name in upstream.replicas}
-        check = distinct.pop() if len(distinct) == 1 else None
-        if check is not None:
-            found[upstream.service] = check
-    return found
+        own = [(name, _peer(name, peers)) for name in upstream.replicas]
+        found += [
+            _passage(f"{upstream.service}/{name}", _target(name, peer, nginx), peer.check)
+            for name, peer in own
+            if peer.check
+        ]
+        shared = {peer.check for _, peer in own}
+        found += [
+            _passage(upstream.service, upstream.service, check)
+            for check in shared
+            if check and len(shared) == 1
+        ]
+    return tuple(found)
+
+
+def _passage(what: str, to: str, check: HealthCheck) -> Passage:
+    return Passage(f"/through/{what}", to, check, check.host or what.partition("/")[0])
 
 
 def parse_route(body: str) -> Loaded | None:
@@ -172,33 +198,31 @@ def _upstream(upstream: Upstream, peers: Mapping[str, Peer], nginx: Nginx) -> Di
     # goes on working. Nor may the zone's name change: only from a zone of the same name does a
     # reload carry the resolved addresses over, and until they are looked up anew it answers 502.
     service = _checked("service", upstream.service, _NAME)
-    server = _by_name if nginx.resolves else _by_address
+    # nginx's default of max_fails, 1, takes a replica out for 10 s after one refused connection:
+    # two restarts of one made 30,000 requests fail while the other was well.
+    options = ("resolve", "max_fails=0") if nginx.resolves else ("max_fails=0",)
     servers = [
-        *(_d("server", *server(name, _peer(name, peers))) for name in upstream.replicas),
-        *(_d("server", *server(name, _peer(name, peers)), "down") for name in upstream.standby),
+        _d("server", _target(name, _peer(name, peers), nginx), *options, *down)
+        for names, down in ((upstream.replicas, ()), (upstream.standby, ("down",)))
+        for name in names
     ]
     body = [_d("zone", f"rk_{service}", ZONE_SIZE)]
     if nginx.resolves:
         # In the upstream, so that a resolver of the user's own is left alone. A failed lookup is
         # tried again only after the timeout.
-        body += [_d("resolver", "127.0.0.11", "valid=1s", "ipv6=off"), _d("resolver_timeout", "2s")]
+        body += [_d(*RESOLVER), _d("resolver_timeout", "2s")]
     return _d("upstream", service, block=[*body, *(servers or [_d(*NOBODY)])])
 
 
-# nginx's default of max_fails, 1, takes a replica out for 10 s after one refused connection: two
-# restarts of one made 30,000 requests fail while the other was well.
-
-
-def _by_name(name: str, peer: Peer) -> tuple[str, ...]:
-    return (f"{_checked('name', name, _NAME)}:{_port(peer.port)}", "resolve", "max_fails=0")
-
-
-def _by_address(name: str, peer: Peer) -> tuple[str, ...]:
-    if not peer.address:
-        raise RouteRefused(f"{name} has no address on a network that nginx shares")
-    address = _address(peer.address)
-    host = f"[{address}]" if ":" in address else address
-    return (f"{host}:{_port(peer.port)}", "max_fails=0")
+def _target(name: str, peer: Peer, nginx: Nginx) -> str:
+    """Where nginx connects to for a replica: its name where it looks names up, else its address."""
+    host = _checked("name", name, _NAME)
+    if not nginx.resolves:
+        if not peer.address:
+            raise RouteRefused(f"{name} has no address on a network that nginx shares")
+        address = _address(peer.address)
+        host = f"[{address}]" if ":" in address else address
+    return f"{host}:{_port(peer.port)}"
 
 
 def _guests(control: Control) -> Iterator[Directive]:
@@ -208,17 +232,18 @@ def _guests(control: Control) -> Iterator[Directive]:
         yield _d(_address(control.client), "0")
 
 
-def _server(route: Route, asked: Mapping[str, HealthCheck], control: Control) -> Directive:
+def _server(route: Route, asked: Iterable[Passage], nginx: Nginx, control: Control) -> Directive:
     server = [
         _d("listen", _port(control.port)),
         _d("server_name", HOST),
+        *([_d(*RESOLVER)] if nginx.resolves else []),
         _d("access_log", "off"),
         # What the user's http block may demand of every request, and we cannot give.
         _d("auth_basic", "off"),
         _d("allow", "all"),
         _d("if", "($releasekit_denied)", block=[_d("return", "403")]),
         _d("location", "=", "/route", block=_answer(_told(route))),
-        *(_through(service, check.path) for service, check in asked.items()),
+        *map(_through, asked),
     ]
     return _d("server", block=server)
 
@@ -245,16 +270,17 @@ def _answer(text: str) -> Iterator[Directive]:
     yield _d("return", "200", "".join(f"$releasekit_{number}" for number in range(len(starts))))
 
 
-def _through(service: str, path: str) -> Directive:
-    """A way to ask `service` as its users do: through nginx and its upstream."""
+def _through(passage: Passage) -> Directive:
     body = [
-        _d("proxy_pass", f"http://{service}{_checked('path', path, _PATH)}"),
+        # In a variable, so that a name is looked up for the request and not to start nginx.
+        _d("set", "$releasekit_to", passage.to),
+        _d("proxy_pass", f"http://$releasekit_to{_checked('path', passage.check.path, _PATH)}"),
         _d("proxy_set_header", "Host", "$http_host"),
         _d("proxy_connect_timeout", "1s"),
         _d("proxy_next_upstream", "off"),
         _d("proxy_cache", "off"),
     ]
-    return _d("location", "=", f"/through/{service}", block=body)
+    return _d("location", "=", passage.path, block=body)
 
 
 # The grammars

@@ -10,18 +10,18 @@ from functools import partial
 from itertools import pairwise
 from typing import Protocol
 
-from releasekit.bundle import HealthCheck
 from releasekit.errors import DeadlineExceeded, RouteRefused
 from releasekit.nginx.render import (
     FILE,
     HOST,
     Control,
     Loaded,
+    Passage,
     Peer,
-    checks,
     known,
     parse_route,
     parse_version,
+    passages,
     render,
 )
 from releasekit.observed import Nginx, Route, Upstream
@@ -110,10 +110,10 @@ class Container(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Applied:
-    """What is to be confirmed: the route, and the services to ask through nginx."""
+    """What is to be confirmed: the route, and that nginx reaches what it leads to."""
 
     route: Route
-    checks: Mapping[str, HealthCheck]
+    passages: tuple[Passage, ...]
 
 
 class NginxRouter:
@@ -181,7 +181,7 @@ class NginxRouter:
             route = same
         else:
             self._put(draft(route), self._load if self._facts.is_running else self._boot)
-        self._applied = _Applied(route, checks(route, peers))
+        self._applied = _Applied(route, passages(route, peers, nginx))
 
     def unconfirmed(self) -> str:
         if self._applied is None:
@@ -195,7 +195,7 @@ class NginxRouter:
     def undrained(self) -> str:
         workers = self._container.processes()
         left = [p for p in workers if p.pid in self._before or p.title.startswith(_LEAVING)]
-        return f"{len(left)} old nginx workers still serve requests" if left else ""
+        return f"old nginx workers with requests to finish: {len(left)}" if left else ""
 
     # What nginx says
 
@@ -257,19 +257,14 @@ class NginxRouter:
 
     def _still_accepting(self) -> str:
         count = len(_accepting(self._container.processes()) & self._before)
-        return f"{count} old nginx workers still accept connections" if count else ""
+        return f"old nginx workers that still accept connections: {count}" if count else ""
 
     def _unreached(self, applied: _Applied) -> str:
-        """Ask each service once per replica: nginx takes them in turn."""
-        for service, check in applied.checks.items():
-            replicas = applied.route.replicas(service)
-            for _ in replicas:
-                answer, _ = self._get(f"/through/{service}", check.host or service, THROUGH_S)
-                if answer.status not in check.statuses:
-                    return (
-                        f"{check.path} of {service} ({', '.join(replicas)}) through nginx: "
-                        f"{_spoken(answer)}"
-                    )
+        for passage in applied.passages:
+            answer, _ = self._get(passage.path, passage.host, THROUGH_S)
+            if answer.status not in passage.check.statuses:
+                what = passage.path.rpartition("/")[2]
+                return f"{passage.check.path} of {what} through nginx: {_spoken(answer)}"
         return ""
 
     # How the file gets there
@@ -364,7 +359,7 @@ def _spoken(answer: Answer) -> str:
         case None:
             return answer.detail
         case 502 | 504:
-            return f"{answer.status}; nginx may share no network with a replica"
+            return f"{answer.status}; nginx may share no network with it"
         case _:
             return f"{answer.status} {answer.detail}".rstrip()
 

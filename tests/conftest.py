@@ -1,0 +1,26 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import cache
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def needs_engine(request: pytest.FixtureRequest) -> None:
+    """A test that is marked `e2e` fails without a Docker engine: skipped, it would prove nothing."""
+    if request.node.get_closest_marker("e2e") and (complaint := engine_complaint()):
+        pytest.fail(f"no Docker engine answers (`make engine`): {complaint}", pytrace=False)
+
+
+@cache
+def engine_complaint() -> str:
+    """What docker says when its engine does not answer, else ""."""
+    command = ["docker", "version", "--format", "{{.Server.Version}}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return done.stderr.strip() if done.returncode else ""

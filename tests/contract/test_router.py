@@ -1,0 +1,733 @@
+"""`NginxRouter` on real nginx containers, one that looks names up while it runs and one that
+does not: what it says is true of what users get."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from releasekit.bundle import HealthCheck
+from releasekit.errors import DeadlineExceeded, RouteRefused
+from releasekit.hosts.local import LocalHost, MonotonicClock
+from releasekit.nginx.render import FILE, Control, Peer, render
+from releasekit.nginx.router import Container, ContainerFacts, NginxRouter, Process
+from releasekit.observed import Nginx, Route, Upstream
+from releasekit.ports import Answer, Completed
+from releasekit.waiting import wait_until
+
+pytestmark = pytest.mark.e2e
+
+VERSIONS = {"1.30": (1, 30), "1.22": (1, 22)}
+CLOCK = MonotonicClock()
+UP = HealthCheck("/up", host="shop.example")
+
+USER = """\
+include /etc/nginx/releasekit/*.conf;
+server {
+    listen 80;
+    location / {
+        proxy_pass http://web;
+    }
+}
+"""
+MAIN = "events {} http { include /etc/nginx/conf.d/*.conf; }\n"
+BACKEND = """\
+server {
+    listen %d;
+    location / { return 200 $hostname; }
+    location /up { if ($http_host != shop.example) { return 421; } return 200 well; }
+    location /slow { limit_rate 1000; return 200 %s; }
+}
+"""
+
+
+def docker(*args: str) -> str:
+    done = subprocess.run(["docker", *args], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"docker {' '.join(args)}: {done.stderr}"
+    return done.stdout.strip()
+
+
+def inspect(name: str) -> dict[str, Any] | None:
+    done = subprocess.run(
+        ["docker", "container", "inspect", name], capture_output=True, text=True, timeout=60
+    )
+    found: list[dict[str, Any]] = json.loads(done.stdout or "[]")
+    return found[0] if found else None
+
+
+def eventually(look: Callable[[], str], deadline_s: float = 15.0) -> float:
+    return wait_until(look, deadline_s=deadline_s, clock=CLOCK, longest_pause_s=0.05)
+
+
+class DockerContainer:
+    """`Container` with nothing but the docker program."""
+
+    def __init__(self, name: str, network: str, image: str) -> None:
+        self.name = name
+        self.network = network
+        self.image = image
+
+    def inspect(self) -> ContainerFacts:
+        found = inspect(self.name)
+        state: dict[str, Any] = found["State"] if found else {"Status": "absent"}
+        if found is None or state["Status"] != "running":
+            [config] = json.loads(docker("network", "inspect", self.network))[0]["IPAM"]["Config"]
+            return ContainerFacts(self.name, gateway=config["Gateway"])
+        network = found["NetworkSettings"]["Networks"][self.network]
+        return ContainerFacts(
+            self.name, True, network["IPAddress"], network["Gateway"], state["Pid"]
+        )
+
+    def version(self) -> str:
+        done = subprocess.run(
+            ["docker", "run", "--rm", "--entrypoint", "nginx", self.image, "-v"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return done.stderr
+
+    def execute(self, argv: Sequence[str], *, deadline_s: float) -> Completed:
+        done = subprocess.run(
+            ["docker", "exec", self.name, *argv], capture_output=True, text=True, timeout=deadline_s
+        )
+        return Completed(done.returncode, done.stdout, done.stderr)
+
+    def signal(self, name: str) -> None:
+        docker("kill", "--signal", name, self.name)
+
+    def start(self) -> None:
+        docker("restart", self.name)
+
+    def processes(self) -> Sequence[Process]:
+        done = subprocess.run(
+            ["docker", "top", self.name, "-o", "pid,ppid,args"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        rows = (line.split(None, 2) for line in done.stdout.splitlines()[1:])
+        return [Process(int(pid), int(ppid), title) for pid, ppid, title in rows]
+
+    def log_tail(self, lines: int) -> tuple[str, ...]:
+        done = subprocess.run(
+            ["docker", "logs", "--tail", str(lines), self.name],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return tuple((done.stdout + done.stderr).splitlines())
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A network with three backends that answer with their colour; `far` shares no network."""
+
+    prefix: str
+    network: str
+    ports: dict[str, int]
+
+    @property
+    def blue(self) -> str:
+        return f"{self.prefix}-web-blue-1"
+
+    @property
+    def green(self) -> str:
+        return f"{self.prefix}-web-green-1"
+
+    @property
+    def far(self) -> str:
+        return f"{self.prefix}-web-far-1"
+
+    def peers(self, names: Sequence[str]) -> dict[str, Peer]:
+        addresses = {name: address(name) for name in names if name in self.ports}
+        return {name: Peer(self.ports[name], ip, UP) for name, ip in addresses.items()}
+
+
+def address(name: str) -> str:
+    found = inspect(name)
+    assert found is not None
+    [network] = found["NetworkSettings"]["Networks"].values()
+    return str(network["IPAddress"])
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    prefix = f"rk-test-{secrets.token_hex(4)}"
+    networks = [prefix, f"{prefix}-far"]
+    stage = Stage(prefix, prefix, {})
+    try:
+        for network in networks:
+            docker("network", "create", network)
+        # Two releases need not listen on the same port.
+        for name, port, network in (
+            (stage.blue, 8080, prefix),
+            (stage.green, 9090, prefix),
+            (stage.far, 8080, f"{prefix}-far"),
+        ):
+            stage.ports[name] = port
+            folder = tmp_path_factory.mktemp(name)
+            (folder / "default.conf").write_text(BACKEND % (port, "x" * 3000))
+            serve(name, network, folder)
+        yield stage
+    finally:
+        remove(*stage.ports)
+        subprocess.run(["docker", "network", "rm", *networks], capture_output=True, timeout=60)
+
+
+def serve(name: str, network: str, folder: Path) -> None:
+    colour = name.split("-")[-2]
+    mount = f"{folder}:/etc/nginx/conf.d:ro"
+    image = "releasekit-base/nginx:1.30"
+    docker(
+        *("run", "-d", "--name", name, "--hostname", colour, "--network", network),
+        *("--stop-signal", "SIGTERM", "-v", mount, image),
+    )
+
+
+def remove(*names: str) -> None:
+    subprocess.run(["docker", "rm", "-f", "-v", *names], capture_output=True, timeout=60)
+
+
+@dataclass
+class World:
+    """An nginx container that was created and not started, and the router in front of it."""
+
+    stage: Stage
+    container: DockerContainer
+    folder: Path
+    router: NginxRouter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.router = self.new_router(self.container)
+
+    def new_router(self, container: Container) -> NginxRouter:
+        """A router of another run: it knows nothing."""
+        host = LocalHost(os.environ)
+        return NginxRouter(
+            host, container, self.stage.peers, CLOCK, directory=str(self.folder / "releasekit")
+        )
+
+    @property
+    def managed(self) -> Path:
+        return self.folder / "releasekit" / FILE
+
+    @property
+    def resolves(self) -> bool:
+        return self.container.image.endswith("1.30")
+
+    def user_file(self, text: str, name: str = "default.conf") -> None:
+        (self.folder / "conf.d" / name).write_text(text)
+
+    def create(self, *command: str) -> None:
+        mounts = [
+            f"{self.folder / 'conf.d'}:/etc/nginx/conf.d:ro",
+            f"{self.folder / 'conf.d'}:/etc/custom:ro",
+            f"{self.folder / 'releasekit'}:/etc/nginx/releasekit:ro",
+        ]
+        docker(
+            *("create", "--name", self.container.name, "--network", self.stage.network),
+            *(word for mount in mounts for word in ("-v", mount)),
+            *(self.container.image, *command),
+        )
+
+    def serve(self, *upstreams: Upstream) -> float:
+        """Apply a route and wait until it is confirmed; the seconds that it took."""
+        began = CLOCK.now()
+        self.router.apply(upstreams)
+        eventually(self.router.unconfirmed)
+        return CLOCK.now() - began
+
+    def workers(self) -> list[int]:
+        return [p.pid for p in self.container.processes() if "worker" in p.title]
+
+    def answer(self, path: str = "/") -> str:
+        """What a user gets: the colour that answers."""
+        return get(self.container.inspect().address, path)
+
+
+def get(address: str, path: str) -> str:
+    connection = http.client.HTTPConnection(address, 80, timeout=10)
+    try:
+        connection.request("GET", path, headers={"Connection": "close"})
+        response = connection.getresponse()
+        body = response.read().decode()
+        return body if response.status == 200 else f"status {response.status}"
+    except (OSError, http.client.HTTPException) as error:
+        return repr(error)
+    finally:
+        connection.close()
+
+
+@pytest.fixture(params=VERSIONS)
+def world(request: pytest.FixtureRequest, stage: Stage, tmp_path: Path) -> Iterator[World]:
+    image = f"releasekit-base/nginx:{request.param}"
+    container = DockerContainer(f"{stage.prefix}-nginx", stage.network, image)
+    for name in ("conf.d", "releasekit"):
+        (tmp_path / name).mkdir()
+    world = World(stage, container, tmp_path)
+    world.user_file(USER)
+    world.create()
+    try:
+        yield world
+    finally:
+        remove(container.name)
+
+
+@pytest.fixture
+def blue(world: World) -> Upstream:
+    return Upstream("web", (world.stage.blue,))
+
+
+@pytest.fixture
+def green(world: World) -> Upstream:
+    return Upstream("web", (world.stage.green,))
+
+
+@pytest.fixture
+def far(world: World) -> Upstream:
+    return Upstream("web", (world.stage.far,))
+
+
+class Hammer:
+    """Users on fresh connections, as fast as they are answered."""
+
+    def __init__(self, address: str, users: int = 3) -> None:
+        self._address = address
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._use) for _ in range(users)]
+        self.answers: list[str] = []
+
+    def _use(self) -> None:
+        while not self._stop.is_set():
+            self.answers.append(get(self._address, "/"))
+
+    def __enter__(self) -> Hammer:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def go_on(self, count: int = 300) -> None:
+        """Return when so many more requests were answered."""
+        until = len(self.answers) + count
+        eventually(lambda: "" if len(self.answers) >= until else "too few answers")
+
+    @property
+    def failed(self) -> list[str]:
+        return [answer for answer in self.answers if answer not in ("blue", "green")]
+
+
+class TestApply:
+    def test_starts_nginx(self, world: World, blue: Upstream) -> None:
+        """An nginx that does not run is started with the route, and serves it."""
+        before = world.router.observe()
+        assert (before.running, before.loaded) == (False, None)
+        assert before.version[:2] == world.router.observe().version[:2]
+
+        world.serve(blue)
+
+        after = world.router.observe()
+        assert after.running
+        assert after.version == before.version
+        assert after.loaded is not None
+        assert after.loaded.upstreams == (blue,)
+        assert world.answer() == "blue"
+
+    def test_moves_the_route(self, world: World, blue: Upstream, green: Upstream) -> None:
+        """When it is confirmed, every new connection gets the new release."""
+        world.serve(blue)
+        world.serve(green)
+
+        assert {world.answer() for _ in range(50)} == {"green"}
+        observed = world.new_router(world.container).observe()
+        assert observed.loaded is not None
+        assert observed.loaded.upstreams == (green,)
+
+    def test_no_request_fails(self, world: World, blue: Upstream, green: Upstream) -> None:
+        """Cutovers to and fro under load; announced where nginx looks names up."""
+        world.serve(blue)
+        with Hammer(world.container.inspect().address) as hammer:
+            for old, new in [(blue, green), (green, blue)] * 2:
+                hammer.go_on()
+                if world.resolves:
+                    world.serve(Upstream("web", old.replicas, standby=new.replicas))
+                world.serve(new)
+            hammer.go_on()
+
+        assert hammer.failed == []
+        assert {"blue", "green"} == set(hammer.answers)
+
+    def test_standby_gets_nothing(self, world: World, blue: Upstream, green: Upstream) -> None:
+        """An announced replica gets no request; an nginx that needs no announcement reloads not."""
+        world.serve(blue)
+        workers = world.workers()
+
+        world.serve(Upstream("web", blue.replicas, standby=green.replicas))
+
+        assert {world.answer() for _ in range(50)} == {"blue"}
+        assert (world.workers() == workers) is not world.resolves
+        loaded = world.router.observe().loaded
+        assert loaded is not None
+        assert loaded.upstreams[0].standby == (green.replicas if world.resolves else ())
+
+    def test_the_same_route(self, world: World, blue: Upstream) -> None:
+        """Nothing is written or reloaded, by this run or another."""
+        world.serve(blue)
+        workers, inode = world.workers(), world.managed.stat().st_ino
+
+        world.serve(blue)
+        world.router = world.new_router(world.container)
+        world.serve(blue)
+
+        assert world.workers() == workers
+        assert world.managed.stat().st_ino == inode
+
+    def test_two_replicas_on_two_ports(self, world: World) -> None:
+        """Replicas of two releases share the traffic, each on its own port."""
+        world.serve(Upstream("web", (world.stage.blue, world.stage.green)))
+
+        assert {world.answer() for _ in range(50)} == {"blue", "green"}
+
+    def test_no_replica(self, world: World) -> None:
+        """nginx starts all the same, and says 502 for this service."""
+        world.serve(Upstream("web", ()))
+
+        assert world.answer() == "status 502"
+
+    def test_a_replica_that_moved(self, world: World, blue: Upstream) -> None:
+        """Where nginx holds addresses, a replica's new one is a new route."""
+        world.serve(blue)
+        text = world.managed.read_text()
+        moved = Peer(9090, address(world.stage.green), UP)
+        world.router = NginxRouter(
+            LocalHost(os.environ),
+            world.container,
+            lambda names: dict.fromkeys(names, moved),
+            CLOCK,
+            directory=str(world.managed.parent),
+        )
+        if world.resolves:
+            return
+        world.serve(blue)
+
+        assert world.managed.read_text() != text
+        assert world.answer() == "green"
+
+
+class TestRefusal:
+    def test_a_broken_file_of_somebody_else(
+        self, world: World, blue: Upstream, green: Upstream
+    ) -> None:
+        """It is called theirs, the old file is back, and the old route serves."""
+        world.serve(blue)
+        text = world.managed.read_text()
+        world.user_file("nonsense on;\n", "broken.conf")
+
+        with pytest.raises(RouteRefused, match=r"broken\.conf:1 \(the project's own file\)"):
+            world.router.apply([green])
+
+        assert world.managed.read_text() == text
+        assert world.answer() == "blue"
+
+    @pytest.mark.parametrize(
+        ("theirs", "hint"),
+        [
+            ("upstream web { server 127.0.0.1:9; }", "remove it from your own files"),
+            ("server { location / { proxy_pass http://web:8080; } }", "leave the port out"),
+        ],
+    )
+    def test_what_cannot_be_beside_an_upstream_of_ours(
+        self, world: World, blue: Upstream, theirs: str, hint: str
+    ) -> None:
+        """The hint says what to do about it; no file of ours is left where there was none."""
+        world.serve(blue)
+        world.managed.unlink()
+        world.user_file(theirs, "z.conf")
+
+        with pytest.raises(RouteRefused, match=r"z\.conf:1") as refused:
+            world.router.apply([blue])
+
+        assert hint in refused.value.hint
+        assert not world.managed.exists()
+
+    def test_a_test_that_does_not_end(
+        self, world: World, blue: Upstream, green: Upstream, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The old file is back."""
+        world.serve(blue)
+        text = world.managed.read_text()
+
+        def hang(argv: Sequence[str], *, deadline_s: float) -> Completed:
+            assert world.managed.read_text() != text
+            raise DeadlineExceeded("nginx -t did not end")
+
+        monkeypatch.setattr(world.container, "execute", hang)
+        with pytest.raises(DeadlineExceeded):
+            world.router.apply([green])
+
+        assert world.managed.read_text() == text
+
+    def test_an_nginx_that_does_not_start(self, world: World, blue: Upstream) -> None:
+        """What it logged is told, and our file is not left behind."""
+        world.user_file("nonsense on;\n", "broken.conf")
+
+        with pytest.raises(RouteRefused, match=r"nonsense.*\(the project's own file\)") as refused:
+            world.router.apply([blue])
+
+        [tail] = refused.value.log_tail.values()
+        assert any("[emerg]" in line for line in tail)
+        assert not world.managed.exists()
+
+    def test_a_replica_that_does_not_exist(self, world: World, blue: Upstream) -> None:
+        world.serve(blue)
+
+        with pytest.raises(RouteRefused, match="no replica 'gone-1'"):
+            world.router.apply([Upstream("web", ("gone-1",))])
+
+    def test_hostile_names(self, world: World, blue: Upstream) -> None:
+        """They never reach the file."""
+        for service in ("web; }", "web$x", "-v", "../web"):
+            with pytest.raises(RouteRefused, match="cannot be a service"):
+                world.router.apply([Upstream(service, blue.replicas)])
+
+        assert not world.managed.exists()
+
+
+class TestConfirm:
+    def test_nothing_applied(self, world: World) -> None:
+        assert world.router.unconfirmed() == "no route was applied"
+
+    def test_not_at_once(self, world: World, blue: Upstream, green: Upstream) -> None:
+        """A reload that was only just asked for is not confirmed."""
+        world.serve(blue)
+        world.router.apply([green])
+
+        assert world.router.unconfirmed()
+
+    def test_a_replica_out_of_reach(self, world: World, blue: Upstream, far: Upstream) -> None:
+        """A replica on another network is never confirmed, though nginx takes the route."""
+        world.serve(blue)
+        world.router.apply([far])
+
+        said: list[str] = []
+        with pytest.raises(
+            DeadlineExceeded, match=r"/up of .*-far-1 through nginx: 50[24]; nginx may share no"
+        ):
+            wait_until(world.router.unconfirmed, deadline_s=3.0, clock=CLOCK, on_detail=said.append)
+        world.serve(blue)
+
+    def test_one_of_two_out_of_reach(self, world: World) -> None:
+        """Every replica is asked for, not any."""
+        both = Upstream("web", (world.stage.blue, world.stage.far))
+        world.router.apply([both])
+
+        with pytest.raises(DeadlineExceeded, match=rf"/up of {world.stage.far} through nginx"):
+            wait_until(world.router.unconfirmed, deadline_s=3.0, clock=CLOCK)
+
+    def test_a_reload_that_the_master_does_not_take(
+        self, world: World, blue: Upstream, green: Upstream
+    ) -> None:
+        """`nginx -t` and the signal succeed, and the old configuration goes on: it is noticed."""
+        world.serve(blue)
+        world.user_file("server { listen 81; }\n", "other.conf")
+        docker("exec", "-d", world.container.name, "nc", "-l", "-p", "81")
+        eventually(lambda: "" if "nc" in str(world.container.processes()) else "not yet")
+
+        world.router.apply([green])
+
+        with pytest.raises(DeadlineExceeded, match="nginx still serves the route"):
+            wait_until(world.router.unconfirmed, deadline_s=3.0, clock=CLOCK)
+        assert world.answer() == "blue"
+
+    def test_a_folder_that_is_not_included(
+        self, world: World, blue: Upstream, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is wrong is said in words that lead to it, and not waited for in vain."""
+        monkeypatch.setattr("releasekit.nginx.router.BOOT_S", 1.0)
+        world.user_file("server { listen 80; }\n")
+
+        with pytest.raises(RouteRefused, match="included in its http block?"):
+            world.router.apply([blue])
+        world.router.apply([blue])
+        assert "included in its http block?" in world.router.unconfirmed()
+
+    def test_an_nginx_that_stopped(self, world: World, blue: Upstream) -> None:
+        world.serve(blue)
+        docker("kill", world.container.name)
+
+        assert world.router.unconfirmed() == f"{world.container.name} does not run"
+        assert world.router.undrained() == ""
+
+
+class TestObserve:
+    @pytest.mark.parametrize(
+        ("bodies", "draining"), [("aaa", False), ("abbaabbb", False), ("ab" * 1000, True)]
+    )
+    def test_workers_that_disagree(
+        self, monkeypatch: pytest.MonkeyPatch, bodies: str, draining: bool
+    ) -> None:
+        """Old and new workers answer side by side: they are asked until they agree, for a while."""
+        said = iter(bodies)
+
+        def answer(*_: object, **__: object) -> tuple[Answer, str]:
+            told = {"schema": 1, "generation": next(said), "version": "nginx/1.30.6"}
+            return Answer(200), json.dumps({**told, "upstreams": {}})
+
+        container = DockerContainer("nginx", "none", "none")
+        monkeypatch.setattr(container, "inspect", lambda: ContainerFacts("nginx", True))
+        monkeypatch.setattr(container, "processes", list)
+        monkeypatch.setattr(LocalHost, "http_get", answer)
+        router = NginxRouter(LocalHost({}), container, lambda _: {}, CLOCK, directory="/none")
+
+        observed = router.observe()
+
+        assert observed.draining is draining
+        assert observed.version == (1, 30, 6)
+        assert observed.loaded == Route((), bodies[-1]) or draining
+
+
+class TestDrain:
+    def test_a_request_in_flight(self, world: World, blue: Upstream, green: Upstream) -> None:
+        """The old worker counts until its request has ended, whole."""
+        world.serve(blue)
+        answers: list[str] = []
+        slow = threading.Thread(target=lambda: answers.append(world.answer("/slow")))
+        slow.start()
+        address = world.container.inspect().address
+        eventually(lambda: "" if busy(address) else "not yet asked")
+
+        world.serve(green)
+        assert world.router.undrained() == "old nginx workers with requests to finish: 1"
+        assert world.new_router(world.container).observe().draining
+        eventually(world.router.undrained)
+        slow.join()
+
+        assert answers == ["x" * 3000]
+        assert not world.router.observe().draining
+
+
+def busy(address: str) -> bool:
+    """Whether a connection to that nginx is open."""
+    return address in subprocess.run(["ss", "-Htn"], capture_output=True, text=True).stdout
+
+
+class TestOtherHands:
+    def test_garbage_in_place_of_ours(self, world: World, blue: Upstream) -> None:
+        """It is replaced, though nginx still runs the right route."""
+        world.serve(blue)
+        world.managed.write_text("garbage {")
+
+        world.serve(blue)
+
+        docker("exec", world.container.name, "nginx", "-t")
+        assert world.answer() == "blue"
+
+    def test_nginx_restarts(self, world: World, blue: Upstream, green: Upstream) -> None:
+        """It comes back with the same route, without releasekit."""
+        world.serve(blue)
+        world.serve(green)
+        loaded = world.router.observe().loaded
+        docker("restart", world.container.name)
+
+        eventually(lambda: "" if world.router.observe().loaded else "not yet up")
+        assert world.router.observe().loaded == loaded
+        assert world.answer() == "green"
+
+    def test_a_replica_restarts(self, world: World, blue: Upstream) -> None:
+        """One refused connection takes no replica out, whatever address it comes back with."""
+        world.serve(blue)
+        docker("restart", world.stage.blue)
+
+        eventually(lambda: "" if world.answer() == "blue" else world.answer(), 5.0)
+
+    def test_a_shell_as_first_process(self, world: World, blue: Upstream, green: Upstream) -> None:
+        """As in the certbot recipe; and nginx has its configuration elsewhere."""
+        (world.folder / "conf.d" / "main").write_text(MAIN)
+        remove(world.container.name)
+        world.create("sh", "-c", "nginx -c /etc/custom/main -g 'daemon off;'; exit")
+
+        world.serve(blue)
+        world.serve(green)
+
+        assert world.answer() == "green"
+
+    def test_a_test_of_the_configuration_in_use(
+        self, world: World, blue: Upstream, green: Upstream
+    ) -> None:
+        """Not of the one in nginx's default place."""
+        main = world.folder / "conf.d" / "main"
+        main.write_text(MAIN)
+        remove(world.container.name)
+        world.create("nginx", "-c", "/etc/custom/main", "-g", "daemon off;")
+        world.serve(blue)
+        main.write_text("nonsense;")
+
+        with pytest.raises(RouteRefused, match=r"nonsense.* in /etc/custom/main:1"):
+            world.router.apply([green])
+
+    def test_a_strict_http_block(self, world: World, blue: Upstream) -> None:
+        """What a user demands of every request does not keep us out."""
+        strict = "auth_basic stop;\nauth_basic_user_file /dev/null;\nallow 192.0.2.1;\ndeny all;\n"
+        world.user_file(strict + USER)
+
+        world.serve(blue)
+
+        assert world.answer() == "status 403"
+
+    @pytest.mark.parametrize("world", ["1.30"], indirect=True)
+    def test_keepalive_min_timeout_of_their_own(
+        self, world: World, blue: Upstream, green: Upstream
+    ) -> None:
+        """nginx takes no second one; starting and reloading alike."""
+        world.user_file("keepalive_min_timeout 5s;\n" + USER)
+
+        for upstream in (blue, green):
+            world.serve(upstream)
+            assert "keepalive_min_timeout" not in world.managed.read_text()
+        workers = world.workers()
+        world.serve(green)
+        assert world.workers() == workers
+
+    def test_strangers_learn_nothing(self, world: World, blue: Upstream) -> None:
+        """Another container on the network may not ask the control server."""
+        world.serve(blue)
+        url = f"http://{world.container.inspect().address}:18745/route"
+
+        done = subprocess.run(
+            ["docker", "exec", world.stage.blue, "wget", "-qO-", url],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert "403" in done.stderr
+        assert done.stdout == ""
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_nginx_takes_whatever_is_accepted(version: str, tmp_path: Path) -> None:
+    """The longest, the oddest and the most."""
+    names = ["a", "0", "Web_1", "a.b-c", "x" * 63, *(f"shop-web-blue-{n}" for n in range(60))]
+    path = "/up%20b/~c?x=1&y=a:b@c,d+e="
+    peers = {name: Peer(65535, "fd00::5", HealthCheck(path)) for name in names}
+    upstreams = [Upstream(name, tuple(names), tuple(names)) for name in names[:10]]
+    route = Route(tuple(upstreams), "f" * 128)
+    nginx = Nginx(VERSIONS[version])
+    (tmp_path / FILE).write_text(render(route, peers, nginx, Control(1, "fd00::1")))
+
+    image = f"releasekit-base/nginx:{version}"
+    docker("run", "--rm", "-v", f"{tmp_path}:/etc/nginx/conf.d:ro", image, "nginx", "-t")

@@ -1,0 +1,44 @@
+"""One running shop for all tests that leave it as they found it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.register_assert_rewrite("tests.e2e.shop")
+
+from tests.e2e.shop import Shop  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A shop whose first release is up."""
+    with Shop.opened(tmp_path_factory.mktemp("stack")) as shop:
+        shop.up().ended(0)
+        yield shop
+
+
+@pytest.fixture
+def shop(stack: Shop) -> Shop:
+    """The same, and its first release serves, whatever the test before has done."""
+    stack.up(stack.first).ended(0)
+    return stack
+
+
+@pytest.fixture
+def empty_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A shop of this test's own, of which nothing runs."""
+    with Shop.opened(tmp_path_factory.mktemp("empty")) as shop:
+        yield shop
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show what the containers logged beside a failure."""
+    report = yield
+    if report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            if isinstance(value, Shop):
+                report.sections.append((f"{value.name} when it failed", value.report()))
+    return report
