@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def needs_engine(request: pytest.FixtureRequest) -> None:
-    """A test that is marked `e2e` fails without a Docker engine: skipped, it would prove nothing."""
+    """An `e2e` test fails without a Docker engine: skipped, it would prove nothing."""
     if request.node.get_closest_marker("e2e") and (complaint := engine_complaint()):
         pytest.fail(f"no Docker engine answers (`make engine`): {complaint}", pytrace=False)
 

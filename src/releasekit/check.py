@@ -7,11 +7,12 @@ unless downtime is declared, and the plan ends at its target.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from releasekit.observed import Observed, Upstream
+from releasekit.errors import UnsafePlan
+from releasekit.observed import PLAIN, SLOTS, Observed, Upstream
 from releasekit.plan import Plan
 from releasekit.steps import (
     Announce,
@@ -28,6 +29,8 @@ from releasekit.steps import (
     Stop,
     replica_names,
 )
+from releasekit.strategies.base import Options, Strategy
+from releasekit.strategies.place import in_order
 from releasekit.target import Target
 
 
@@ -42,6 +45,16 @@ class Violation:
     def __str__(self) -> str:
         where = f"step {self.number}" if self.number else "at the end"
         return f"{where}: {self.rule} ({self.detail})"
+
+
+def checked_plan(strategy: Strategy, observed: Observed, target: Target, options: Options) -> Plan:
+    """The strategy's plan; raises `UnsafePlan` when it would break an invariant."""
+    plan = strategy.plan(observed, target, options)
+    violations = check_plan(observed, target, plan)
+    if violations:
+        found = "; ".join(map(str, violations))
+        raise UnsafePlan(f"{strategy.name} made an unsafe plan: {found}")
+    return plan
 
 
 def check_plan(observed: Observed, target: Target, plan: Plan) -> tuple[Violation, ...]:
@@ -59,12 +72,11 @@ def check_plan(observed: Observed, target: Target, plan: Plan) -> tuple[Violatio
 class _World:
     """The abstract state: container names, and what is known of them."""
 
-    project: str
     target: Target
     downtime: frozenset[str]
     has_nginx: bool
     running: dict[str, str]  # name -> release
-    stopped: set[str]
+    places: dict[str, tuple[str, str]]  # name -> service and slot, of all that is there
     healthy: set[str]
     route: tuple[Upstream, ...]
     confirmed: set[str]
@@ -76,32 +88,35 @@ class _World:
 
     @classmethod
     def of(cls, observed: Observed, target: Target, plan: Plan) -> _World:
-        nginx = observed.nginx
+        nginx, names = observed.nginx, observed.route.names
+        running = {r.name: r.release for r in observed.replicas if r.running}
         return cls(
-            project=observed.project,
             target=target,
             downtime=frozenset(plan.downtime),
             has_nginx=nginx is not None,
-            running={r.name: r.release for r in observed.replicas if r.running},
-            stopped={r.name for r in observed.replicas if not r.running},
-            healthy=set(observed.route.names),
+            running=running,
+            places={r.name: (r.service, r.slot) for r in observed.replicas},
+            healthy=set(names),
             route=observed.route.upstreams,
-            confirmed=set(observed.route.names),
-            draining=set(),
+            confirmed=set(names),
+            # Old workers do not tell whom they ask.
+            draining=set(running) - names if nginx is not None and nginx.draining else set(),
             is_marked=observed.current == target.release,
         )
 
     def broken(self, rule: str, detail: str) -> None:
         self.violations.append(Violation(rule, self.number, detail))
 
-    def take(self, step: Step) -> None:
+    def take(self, step: Step) -> None:  # noqa: C901  # a case a step
         match step:
-            case Pull() | EnsureBacking() | Announce():
+            case Pull() | EnsureBacking():
                 pass
             case Start():
                 self._start(step)
+            case Announce():
+                self._announce(step)
             case AwaitHealthy():
-                self.healthy |= {name for _, name in step.replicas if name in self.running}
+                self._await(step)
             case Route():
                 self._route(step)
             case ConfirmRoute():
@@ -119,43 +134,60 @@ class _World:
 
     def _start(self, step: Start) -> None:
         for service, count in step.replicas:
-            for name in replica_names(self.project, step.slot, service, count):
-                there = self.running.get(name)
-                if there is not None and there != step.release:
-                    self.broken("a running replica of another release is not replaced", name)
-                if there is None:
-                    self.healthy.discard(name)
-                self.running[name] = step.release
-                self.stopped.discard(name)
+            names = replica_names(self.target.project, step.slot, service, count)
+            there = {name for name, place in self.places.items() if place == (service, step.slot)}
+            if not there <= set(names) or in_order(names, there) != there:
+                self.broken("compose numbers a slot's replicas from 1, without a gap", service)
+            for name in names:
+                self._start_one(name, step)
+                self.places[name] = (service, step.slot)
+
+    def _start_one(self, name: str, step: Start) -> None:
+        there = self.running.get(name)
+        if there is not None and there != step.release:
+            self.broken("a running replica of another release is not replaced", name)
+        if there is None:
+            self.healthy.discard(name)
+        self.running[name] = step.release
+
+    def _await(self, step: AwaitHealthy) -> None:
+        names = {name for _, name in step.replicas}
+        self.healthy |= {name for name in names if self.running.get(name) == step.release}
+
+    def _announce(self, step: Announce) -> None:
+        before, after = ({*_pairs(route)} for route in (self.route, step.upstreams))
+        if {pair for pair in before ^ after if pair[1] in self.running}:
+            self.broken("an announcement moves no traffic", str(step))
+        self.route = step.upstreams
 
     def _route(self, step: Route) -> None:
-        for upstream in step.upstreams:
-            if not upstream.replicas:
-                self.broken("the route is never empty", upstream.service)
-            for name in upstream.replicas:
-                if name not in self.running:
-                    self.broken("the route names only what runs", name)
-                elif name not in self.healthy:
-                    self.broken("traffic only for what was proven healthy", name)
-        self._dropped(step.upstreams)
+        for _, name in _pairs(step.upstreams):
+            if name not in self.running:
+                self.broken("the route names only what runs", name)
+            elif name not in self.healthy:
+                self.broken("traffic only for what was proven healthy", name)
+        for service in sorted(self._served() - {s for s, _ in _pairs(step.upstreams)}):
+            self.broken("the route is never empty", service)
+        # What the route leaves out may still be asked by nginx's old workers.
+        self.draining |= self.confirmed - _names(step.upstreams)
         if self.is_marked and not self._is_target(step.upstreams):
             self.broken("the route does not move after the commit point", str(step))
         self.route = step.upstreams
         self.is_confirmed = False
 
-    def _dropped(self, upstreams: Iterable[Upstream]) -> None:
-        """What the route leaves out may still be served by nginx's old workers."""
-        kept = {name for upstream in upstreams for name in upstream.replicas}
-        self.draining |= self.confirmed - kept
+    def _served(self) -> set[str]:
+        """The services that have to be in the route: those of the target that are, or may be."""
+        wanted = {service.name for service in self.target.services if service.port is not None}
+        served = {s for s, name in _pairs(self.route) if name in self.running}
+        return (served & wanted or wanted) - self.downtime
 
     def _is_target(self, upstreams: tuple[Upstream, ...]) -> bool:
-        names = {name for upstream in upstreams for name in upstream.replicas}
-        return all(self.running.get(name) == self.target.release for name in names)
+        return all(self.running.get(name) == self.target.release for name in _names(upstreams))
 
     def _confirm(self, step: ConfirmRoute) -> None:
         if step.upstreams != self.route:
             self.broken("the route that was applied is the one confirmed", str(step))
-        self.confirmed = {name for upstream in self.route for name in upstream.replicas}
+        self.confirmed = _names(self.route)
         self.is_confirmed = True
 
     def _stop(self, step: Stop) -> None:
@@ -163,12 +195,10 @@ class _World:
             if replica.service not in self.downtime:
                 self._must_be_free(replica.name)
             self.running.pop(replica.name, None)
-            self.stopped.add(replica.name)
             self.healthy.discard(replica.name)
 
     def _must_be_free(self, name: str) -> None:
-        routed = {routed for upstream in self.route for routed in upstream.replicas}
-        if name in self.confirmed or name in routed:
+        if name in self.confirmed | _names(self.route):
             self.broken("nothing is stopped that a confirmed route names", name)
         elif not self.is_confirmed:
             self.broken("nothing is stopped before the route is confirmed", name)
@@ -177,38 +207,54 @@ class _World:
 
     def _remove(self, step: Remove) -> None:
         for replica in step.replicas:
-            if replica.name in self.running and self.running[replica.name] == replica.release:
+            if self.running.get(replica.name) == replica.release:
                 self.broken("only what was stopped is removed", replica.name)
-            self.stopped.discard(replica.name)
+            elif replica.name not in self.running:
+                self.places.pop(replica.name, None)
 
     def _mark(self, step: MarkCurrent) -> None:
         if step.release != self.target.release:
             self.broken("only the target is marked as current", step.release)
         if not self.is_confirmed or not self._serves_target():
             self.broken("what is marked as current serves", step.release)
+        for service in self._missing(self.healthy):
+            self.broken("what is marked as current was proven healthy", service)
         self.is_marked = True
 
     def _serves_target(self) -> bool:
         wanted = {service.name for service in self.target.services if service.port is not None}
         if not self.has_nginx or not wanted:
-            return all(self._runs(service.name) for service in self.target.services)
-        served = {upstream.service for upstream in self.route if upstream.replicas}
+            return not self._missing(self.running)
+        served = {service for service, _ in _pairs(self.route)}
         return wanted <= served and self._is_target(self.route)
 
-    def _runs(self, service: str) -> bool:
-        return any(
-            self.running.get(name) == self.target.release
-            for slot in ("", "blue", "green")
-            for name in replica_names(self.project, slot, service, 1)
-        )
+    def _missing(self, names: Collection[str]) -> list[str]:
+        """The target's services that have not all their replicas among `names`, in any slot."""
+        ready = {name for name in names if self.running.get(name) == self.target.release}
+        rows = [dict.fromkeys(self.target.names(slot)) for slot in (PLAIN, *SLOTS)]
+        complete = {
+            service.name
+            for service in self.target.services
+            for row in rows
+            if ready >= {name for owner, name in row if owner == service.name}
+        }
+        return [service.name for service in self.target.services if service.name not in complete]
 
     def end(self) -> None:
-        for service in self.target.services:
-            if not self._runs(service.name):
-                self.broken("the plan ends at its target", f"{service.name} does not run")
+        for service in self._missing(self.running):
+            self.broken("the plan ends at its target", f"{service} does not run")
         if not self._serves_target():
             self.broken("the plan ends at its target", "the route does not lead to it")
         if not self.is_confirmed:
             self.broken("every route is confirmed", "the last one is not")
         if not self.is_marked:
             self.broken("the plan ends at its target", "it is not marked as current")
+
+
+def _pairs(upstreams: Iterable[Upstream]) -> Iterator[tuple[str, str]]:
+    """(service, replica) pairs of what gets traffic."""
+    return ((u.service, name) for u in upstreams for name in u.replicas)
+
+
+def _names(upstreams: Iterable[Upstream]) -> set[str]:
+    return {name for _, name in _pairs(upstreams)}

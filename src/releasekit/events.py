@@ -11,12 +11,13 @@ from releasekit.steps import Step
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """`kind` is "up", "rollback" or "revert"."""
+    """`kind` is "up", "rollback" or "revert"; `release` a tag or an id, `subject` its commit's."""
 
     run: str
     kind: str
     project: str
     release: str
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)

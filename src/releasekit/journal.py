@@ -39,18 +39,26 @@ class Journal:
         self._host.append(self._path, json.dumps(record, ensure_ascii=False) + "\n")
 
     def records(self) -> tuple[Mapping[str, Any], ...]:
-        """Every line that can be understood; a torn or foreign one is passed over."""
+        """Every record that can be understood; what is torn or foreign is passed over."""
         text = self._host.read(self._path) or ""
-        return tuple(record for line in text.splitlines() if (record := _parse(line)))
+        # Not `splitlines`: a commit's subject may hold a U+2028.
+        return tuple(record for line in text.split("\n") if (record := _parse(line)))
 
 
 def _parse(line: str) -> Mapping[str, Any] | None:
+    """The record in `line`, which may stand after one that was torn before its line's end."""
     try:
-        record = json.loads(line)
+        record = json.loads(line[max(line.rfind('{"schema": '), 0) :])
     except ValueError:
         return None
-    known = isinstance(record, dict) and record.get("schema") == SCHEMA
-    return record if known and "event" in record and "run" in record else None
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        return None
+    return record if _is_whole(record) else None
+
+
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    needed = ("event", "run", "release") if record.get("event") == "commit" else ("event", "run")
+    return all(isinstance(record.get(key), str) for key in needed)
 
 
 def history(records: Iterable[Mapping[str, Any]]) -> tuple[HistoryEntry, ...]:
@@ -88,16 +96,19 @@ def committed(records: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
 
     The last one is the current release, the one before it is where a rollback goes. A rollback
     takes back what came after its target: a second rollback goes one release further, and never
-    to the one that was just left.
+    to the one that was just left. Released once more, a release comes after all others.
     """
     stack: list[str] = []
+    kinds: dict[str, str] = {}
     for record in records:
-        if record["event"] != "commit":
-            continue
-        release = str(record["release"])
-        if release in stack:
-            del stack[stack.index(release) :]
-        stack.append(release)
+        if record["event"] == "begin":
+            kinds[record["run"]] = str(record.get("kind", ""))
+        elif record["event"] == "commit":
+            release = record["release"]
+            if release in stack and kinds.get(record["run"]) == "rollback":
+                del stack[stack.index(release) + 1 :]
+            else:
+                stack = [*(earlier for earlier in stack if earlier != release), release]
     return tuple(stack)
 
 

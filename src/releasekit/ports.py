@@ -153,6 +153,10 @@ class Router(Protocol):
 
     def observe(self) -> Nginx: ...
 
+    def problem(self, services: Sequence[str]) -> str:
+        """Why nginx would not load a route of `services`, as it is configured; "" if it would."""
+        ...
+
     def apply(self, upstreams: Sequence[Upstream]) -> None:
         """Write, test and load the route; starts nginx when it does not run.
 

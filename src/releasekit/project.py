@@ -3,54 +3,29 @@
 from __future__ import annotations
 
 import os
-import re
-import secrets
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from releasekit import journal as journals
 from releasekit import naming
-from releasekit.check import check_plan
-from releasekit.errors import (
-    Interrupted,
-    NeedsPerson,
-    ReleaseFailed,
-    ReleasekitError,
-    UnknownRelease,
-    UnsafePlan,
-)
-from releasekit.events import EventSink, PlanMade, RunEnded, RunStarted, ignore
-from releasekit.observed import Observed
+from releasekit.check import checked_plan
+from releasekit.errors import UnknownRelease
+from releasekit.events import EventSink, ignore
 from releasekit.outcome import HistoryEntry, Outcome, Status
 from releasekit.plan import Plan
 from releasekit.release import Release, short
-from releasekit.runner import Downtime
+from releasekit.run import Run, run_id
 from releasekit.status import status_of
 from releasekit.strategies import registry
-from releasekit.strategies.abandon import abandon
-from releasekit.strategies.base import Options, Strategy
+from releasekit.strategies.base import Strategy
 
 if TYPE_CHECKING:
-    from releasekit.bundle import Bundle
     from releasekit.settings import Settings
     from releasekit.site import Site
     from releasekit.workspace import Adopted, Workspace
-
-
-@dataclass
-class _Run:
-    """One run of a verb: what it is about, and what it needs along the way."""
-
-    id: str
-    kind: str
-    strategy: Strategy
-    bundle: Bundle
-    site: Site
-    began: float
-    downtime: Downtime
 
 
 class Project:
@@ -117,8 +92,10 @@ class Project:
         bundle = self._workspace.pinned(draft).bundle
         site = self._workspace.site(bundle)
         observed = site.observe()
+        site.require_route(bundle.target(), observed)
         adopted = self._workspace.adopted(observed, draft)
-        plan = self._checked(chosen, adopted.known(observed) if adopted else observed, bundle)
+        known = adopted.known(observed) if adopted else observed
+        plan = checked_plan(chosen, known, bundle.target(), self._workspace.options)
         if not draft.missing_images:
             return plan
         note = f"not on this host, `up` pulls it first: {', '.join(draft.missing_images)}"
@@ -139,15 +116,17 @@ class Project:
         chosen = self._strategy(strategy)
         draft = self._workspace.draft(self._immutable(release), chosen)
         with self._workspace.locked(draft.project, f"up {short(release.tag)}"):
+            run = self._begin("up", draft.project, release)
             pinned = self._workspace.pinned(self._workspace.pulled(draft, self._events))
             site = self._workspace.site(pinned.bundle)
             observed = site.observe()
+            site.require_route(pinned.bundle.target(), observed)
             adopted = self._workspace.adopted(observed, draft)
             if adopted is not None:
                 self._adopt(adopted, site)
                 observed = adopted.known(observed)
             pinned.save(site.store)
-            return self._run("up", chosen, site, pinned.bundle, observed, stop)
+            return run.to(pinned.bundle, chosen, site, observed, stop or threading.Event())
 
     def rollback(self, to: str | None = None, *, stop: threading.Event | None = None) -> Outcome:
         """Go back to the last good release, or to the stored one that `to` is a prefix of.
@@ -165,8 +144,9 @@ class Project:
             if bundle is None:
                 raise UnknownRelease(f"{short(release)} is no longer stored on this host")
             chosen = self._strategy(journals.strategy_of(records, stack[-1]))
+            run = self._begin("rollback", name, bundle.release)
             site = self._workspace.site(bundle)
-            return self._run("rollback", chosen, site, bundle, site.observe(), stop)
+            return run.to(bundle, chosen, site, site.observe(), stop or threading.Event())
 
     def status(self) -> Status:
         """What serves now; reads only."""
@@ -183,130 +163,17 @@ class Project:
         naming.require_immutable(release.tag, self.settings.allow_tags)
         return release
 
-    def _checked(self, strategy: Strategy, observed: Observed, bundle: Bundle) -> Plan:
-        """The strategy's plan, refused when it would break an invariant."""
-        target = bundle.target()
-        options = Options(keep_previous=self.settings.keep_previous)
-        plan = strategy.plan(observed, target, options)
-        violations = check_plan(observed, target, plan)
-        if violations:
-            found = "; ".join(map(str, violations))
-            raise UnsafePlan(f"{strategy.name} made an unsafe plan: {found}")
-        return plan
-
     def _adopt(self, adopted: Adopted, site: Site) -> None:
         """Record what plain compose runs as a release: a rollback can then go back to it."""
-        bundle, run = adopted.pinned.bundle, _run_id(self._workspace.clock.utc())
+        bundle, run = adopted.pinned.bundle, run_id(self._workspace.clock.utc())
         adopted.pinned.save(site.store)
         facts = {"kind": "adopt", "release": bundle.id, "strategy": "recreate", **self._who()}
         site.journal.write("begin", run, **facts)
         site.journal.write("commit", run, release=bundle.id)
         site.journal.write("end", run, result="released", seconds=0.0)
 
-    def _run(
-        self,
-        kind: str,
-        strategy: Strategy,
-        site: Site,
-        bundle: Bundle,
-        observed: Observed,
-        stop: threading.Event | None,
-    ) -> Outcome:
-        run = _Run(
-            _run_id(self._workspace.clock.utc()),
-            kind,
-            strategy,
-            bundle,
-            site,
-            self._workspace.clock.now(),
-            Downtime(),
-        )
-        plan = self._checked(strategy, observed, bundle)
-        self._events(RunStarted(run.id, kind, bundle.project, bundle.id))
-        self._events(PlanMade(plan))
-        if plan.is_empty:
-            return self._ended(run, "nothing-to-do", observed.current)
-        self._begin(run)
-        try:
-            runner = site.runner(self._events, stop or threading.Event(), run.downtime)
-            runner.run(plan, run.id)
-        except ReleasekitError as error:
-            self._revert(run, error)
-        return self._ended(run, _DONE[kind], observed.current)
-
-    def _begin(self, run: _Run) -> None:
-        release = run.bundle.release
-        run.site.journal.write(
-            "begin",
-            run.id,
-            kind=run.kind,
-            release=run.bundle.id,
-            strategy=run.strategy.name,
-            subject=release.subject,
-            author=release.author,
-            **self._who(),
-        )
-
-    def _ended(self, run: _Run, result: str, previous: str) -> Outcome:
-        seconds = self._workspace.clock.now() - run.began
-        release, downtime = run.bundle.id, run.downtime.seconds
-        if result != "nothing-to-do":
-            facts = {"result": result, "seconds": seconds, "downtime_s": downtime}
-            run.site.journal.write("end", run.id, **facts)
-        self._events(RunEnded(run.id, result, release, release, seconds))
-        return Outcome(result, release, previous, run.strategy.name, run.id, seconds, downtime)
-
-    def _revert(self, run: _Run, error: ReleasekitError) -> NoReturn:
-        """Bring the previous release back, by observing anew and planning to it; then raise."""
-        raised: ReleasekitError
-        serving, result = "", "interrupted" if isinstance(error, Interrupted) else "failed"
-        try:
-            serving = self._go_back(run)
-            raised = _failure(run.bundle, error, serving)
-        except ReleasekitError as second:
-            result = "degraded"
-            raised = NeedsPerson(
-                f"{error.message}; and the way back failed too: {second.message}",
-                hint="look at `releasekit status`, then `releasekit up` or `rollback` once more",
-            )
-        seconds = self._workspace.clock.now() - run.began
-        facts = {"result": result, "seconds": seconds, "downtime_s": run.downtime.seconds}
-        run.site.journal.write("end", run.id, reason=error.message, **facts)
-        self._events(RunEnded(run.id, result, run.bundle.id, serving, seconds, error.message))
-        raise raised from error
-
-    def _go_back(self, run: _Run) -> str:
-        """The id of what serves in the end; "" when there was nothing before."""
-        failed, site = run.bundle, run.site
-        observed = site.observe()
-        if observed.current == failed.id:
-            return failed.id
-        previous = site.store.load(observed.current) if observed.current else None
-        if previous is None:
-            plan = abandon(observed, failed.id)
-        else:
-            site = self._workspace.site(previous)
-            plan = self._checked(run.strategy, site.observe(), previous)
-        self._events(RunStarted(run.id, "revert", failed.project, observed.current))
-        self._events(PlanMade(plan))
-        site.runner(self._events, threading.Event(), run.downtime).run(plan, run.id)
-        return observed.current
+    def _begin(self, kind: str, project: str, release: Release) -> Run:
+        return Run(kind, project, release, self._workspace, self._events, self._who())
 
     def _who(self) -> dict[str, str]:
         return naming.who(self._environ, self._workspace.host.name)
-
-
-_DONE = {"up": "released", "rollback": "rolled-back"}
-
-
-def _run_id(utc: str) -> str:
-    """Begins with the time, for a reader; nothing is decided by it."""
-    return f"{re.sub('[-:]', '', utc[:19])}-{secrets.token_hex(3)}"
-
-
-def _failure(failed: Bundle, error: ReleasekitError, serving: str) -> ReleasekitError:
-    what = f"{short(failed.id)} was not released: {error.message}"
-    now = f"{short(serving)} serves as before" if serving else "nothing serves: it was the first"
-    if isinstance(error, Interrupted):
-        return Interrupted(f"{what}; {now}")
-    return ReleaseFailed(f"{what}; {now}", reason=error, serving=serving, hint=error.hint)

@@ -95,8 +95,8 @@ class Runner:
         self._watch_downtime(step, plan, began)
         try:
             self._take(step, plan, run)
-        except ReleasekitError as failure:
-            error = failure.message
+        except BaseException as failure:
+            error = str(failure) or repr(failure)
             raise
         finally:
             seconds = self.clock.now() - began
@@ -154,6 +154,8 @@ class Runner:
             )
         except DeadlineExceeded as error:
             raise self._never_healthy(step, good, error.message) from error
+        if self.router is None:
+            self._end_downtime()  # nobody else can tell that the services answer
 
     def _unhealthy(self, step: AwaitHealthy, good: dict[str, int]) -> str:
         """Probe what is not yet proven; what is missing, or "" when all are healthy."""

@@ -10,12 +10,14 @@ from releasekit.bundle import Bundle, BundleStore
 from releasekit.compose.docker import Docker
 from releasekit.compose.engine import ComposeEngine
 from releasekit.compose.nginx_container import NginxContainer
+from releasekit.errors import SettingsError
 from releasekit.events import EventSink
 from releasekit.journal import Journal
 from releasekit.nginx.router import NginxRouter
 from releasekit.observed import Nginx, Observed
 from releasekit.ports import Clock, Host, Router
 from releasekit.runner import Downtime, Runner
+from releasekit.target import Target
 from releasekit.together import together
 
 
@@ -68,6 +70,14 @@ class Site:
             committed=journals.ever_committed(records),
         )
 
+    def require_route(self, target: Target, observed: Observed) -> None:
+        """Raise `SettingsError` when nginx would not load a route to `target`."""
+        if self.router is None or observed.nginx is None or observed.nginx.loaded is not None:
+            return
+        problem = self.router.problem([s.name for s in target.services if s.port is not None])
+        if problem:
+            raise SettingsError([problem])
+
     def _observe_nginx(self) -> Nginx | None:
         return self.router.observe() if self.router is not None else None
 
@@ -85,7 +95,7 @@ def wire(host: Host, clock: Clock, place: Place, bundle: Bundle, control_port: i
     engine = ComposeEngine(host, docker, store, clock, bundle)
     router: Router | None = None
     if bundle.nginx_service is not None:
-        container = NginxContainer(docker, engine, bundle, bundle.nginx_service)
+        container = NginxContainer(docker, engine, bundle, bundle.nginx_service, place.nginx)
         router = NginxRouter(
             host, container, engine.peers, clock, directory=place.nginx, control_port=control_port
         )

@@ -26,11 +26,13 @@ def _problems(observed: Observed, live: str) -> Iterator[str]:
         recorded = short(observed.current) if observed.current else "nothing"
         yield f"{short(live)} serves, but {recorded} is recorded as current"
     yield from _nginx_problems(observed)
-    for replica in observed.routed():
+    routed = observed.routed()
+    for replica in sorted({*routed, *(observed.of(live) if live else ())}):
+        what = f"{replica.name} gets traffic, but" if replica in routed else replica.name
         if not replica.running:
-            yield f"{replica.name} gets traffic, but does not run"
+            yield f"{what} does not run"
         elif replica.health is Health.UNHEALTHY:
-            yield f"{replica.name} gets traffic, but Docker calls it unhealthy"
+            yield f"{what} is unhealthy, as Docker says"
     for backing in observed.backing:
         if not backing.running:
             yield f"backing service {backing.service} does not run"

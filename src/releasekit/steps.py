@@ -80,7 +80,7 @@ class Announce:
     cause: str
 
     def __str__(self) -> str:
-        return " ".join(sorted(name for u in self.upstreams for name in u.standby))
+        return " ".join(sorted(name for u in self.upstreams for name in u.standby)) or "no others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +138,9 @@ class MarkCurrent:
 class Drain:
     """Let nginx's old workers finish their requests, at most so long."""
 
-    phase: ClassVar[Phase] = Phase.SETTLE
     limit_s: float
     cause: str
+    phase: Phase = Phase.SETTLE
 
     def __str__(self) -> str:
         return f"at most {self.limit_s:g} s"
@@ -196,7 +196,7 @@ def replica_names(project: str, slot: str, service: str, count: int) -> tuple[st
 
 
 def _arrows(upstreams: Iterable[Upstream]) -> str:
-    return "; ".join(f"{u.service} -> {','.join(u.replicas)}" for u in upstreams)
+    return "; ".join(f"{u.service} -> {','.join(u.replicas) or 'nobody'}" for u in upstreams)
 
 
 def _named(replicas: Iterable[Replica]) -> str:

@@ -24,7 +24,7 @@ from releasekit.release import Release
 from releasekit.settings import NginxSettings, Settings, check_env_file
 from releasekit.site import Place, Site, wire
 from releasekit.steps import Pull
-from releasekit.strategies.base import Strategy
+from releasekit.strategies.base import Options, Strategy
 from releasekit.together import together
 
 PROJECT_FILE = "project.json"
@@ -73,13 +73,18 @@ class Workspace:
     def _env_file_problems(self) -> list[str]:
         if self.settings.env_file is None:
             return []
-        path = Path(self.folder, self.settings.env_file)
-        if not path.exists():
-            return [check_env_file(str(path), exists=False, own_uid=os.geteuid())]
-        status = path.stat()
+        path, uid = Path(self.folder, self.settings.env_file), os.geteuid()
+        try:
+            status = path.stat()
+        except PermissionError:
+            return [f"env_file: {path} cannot be read by user {uid}"]
+        except OSError:
+            return [check_env_file(str(path), exists=False, own_uid=uid)]
         problem = check_env_file(
-            str(path), exists=True, own_uid=os.geteuid(), mode=status.st_mode, uid=status.st_uid
+            str(path), exists=True, own_uid=uid, mode=status.st_mode, uid=status.st_uid
         )
+        if not problem and not os.access(path, os.R_OK):
+            problem = f"env_file: {path} cannot be read by user {uid}"
         return [problem] if problem else []
 
     def pulled(self, draft: Draft, events: EventSink) -> Draft:
@@ -90,7 +95,7 @@ class Workspace:
             events(StepStarted(number, len(missing), step))
             began, error = self.clock.now(), ""
             try:
-                self._docker.do("image", "pull", "--quiet", image)
+                self._docker.pull(image)
             except CommandFailed as failure:
                 error = failure.message
                 raise MissingImage(
@@ -106,8 +111,10 @@ class Workspace:
         return preparing.pin(draft, self.host, self.store(draft.project), draft.image_ids)
 
     def adopted(self, observed: Observed, draft: Draft) -> Adopted | None:
-        """The release that plain compose runs here and no journal knows; None when there is none
+        """The release that plain compose runs here before the first `up`; None when there is none
         or when it cannot be told from the images which one it is."""
+        if observed.current:
+            return None  # what plain compose started since then is a stray, not what serves
         unknown = [r for r in observed.replicas if not r.release and r.slot == PLAIN and r.running]
         if not unknown:
             return None
@@ -129,6 +136,11 @@ class Workspace:
         images = [str(c.config.image) for c in containers if c.config is not None]
         tags = {image.rpartition(":")[2] for image in images if ":" in image}
         return tags.pop() if len(tags) == 1 else None
+
+    @property
+    def options(self) -> Options:
+        """What the settings leave to the strategy."""
+        return Options(keep_previous=self.settings.keep_previous)
 
     def place(self, project: str) -> Place:
         return Place(f"{self.settings.state_root(self._environ)}/{project}")

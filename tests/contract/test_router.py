@@ -561,7 +561,7 @@ class TestConfirm:
         monkeypatch.setattr("releasekit.nginx.router.BOOT_S", 1.0)
         world.user_file("server { listen 80; }\n")
 
-        with pytest.raises(RouteRefused, match="included in its http block?"):
+        with pytest.raises(RouteRefused, match=r"included in its http block\?"):
             world.router.apply([blue])
         world.router.apply([blue])
         assert "included in its http block?" in world.router.unconfirmed()
@@ -576,7 +576,7 @@ class TestConfirm:
 
 class TestObserve:
     @pytest.mark.parametrize(
-        ("bodies", "draining"), [("aaa", False), ("abbaabbb", False), ("ab" * 1000, True)]
+        ("bodies", "draining"), [("aaa", False), ("abbaabbbb", False), ("ab" * 1000, True)]
     )
     def test_workers_that_disagree(
         self, monkeypatch: pytest.MonkeyPatch, bodies: str, draining: bool

@@ -33,7 +33,7 @@ from releasekit.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "shop"
-RELEASEKIT = Path(sys.executable).with_name("releasekit")
+RELEASEKIT = str(Path(sys.executable).with_name("releasekit"))
 
 PASSWORD = "s3cret$HOME#1"
 """Of the database, and what no output may show."""
@@ -70,6 +70,13 @@ class Ran:
     def steps(self) -> list[str]:
         """The names of the steps that were begun, in order."""
         return [e["step"]["step"] for e in self.events if e["event"] == "step_started"]
+
+    @property
+    def plan(self) -> list[dict[str, Any]]:
+        """The steps that it set out to take."""
+        (made,) = (e["plan"] for e in self.events if e["event"] == "plan_made")
+        steps: list[dict[str, Any]] = made["steps"]
+        return steps
 
     def ended(self, status: int) -> Ran:
         """This, if it ended so."""
@@ -197,10 +204,13 @@ class Shop:
 
     # Commands
 
-    def releasekit(self, *args: str, **environ: str) -> Ran:
+    def run(self, *argv: str, **environ: str) -> Ran:
         """Run it in the project's folder, as a user does."""
-        with self.running(*args, **environ) as command:
+        with Running(argv, self.folder, self.environment(**environ)) as command:
             return command.finish()
+
+    def releasekit(self, *args: str, **environ: str) -> Ran:
+        return self.run(RELEASEKIT, *args, **environ)
 
     def up(self, *args: str, **environ: str) -> Ran:
         return self.releasekit("up", "--json", *args, **environ)
@@ -221,7 +231,8 @@ class Shop:
     @contextmanager
     def running(self, *args: str, **environ: str) -> Iterator[Running]:
         """The same while it goes on."""
-        with Running([str(RELEASEKIT), *args], self.folder, self.environment(**environ)) as command:
+        argv = [RELEASEKIT, *args]
+        with Running(argv, self.folder, self.environment(**environ)) as command:
             yield command
 
     def environment(self, **environ: str) -> dict[str, str]:
@@ -267,8 +278,8 @@ class Shop:
         """All others."""
         return dict(self.containers().items() - self.backing().items())
 
-    def app_running(self) -> set[str]:
-        return {name for name, container in self.app().items() if container.is_running}
+    def running_app(self) -> dict[str, Container]:
+        return {name: container for name, container in self.app().items() if container.is_running}
 
     def files(self) -> dict[str, str]:
         """The digests of all files of the state, but for the lock, which tells who held it last."""
@@ -277,6 +288,10 @@ class Shop:
             for path in sorted(self.state.rglob("*"))
             if path.is_file() and path.name != "lock"
         }
+
+    def commit_of(self, container: str) -> str:
+        """The commit that the container's image was built from."""
+        return self.environment_of(container)["RELEASE"]
 
     def environment_of(self, container: str) -> dict[str, str]:
         """What the container's process was given."""
@@ -413,6 +428,10 @@ class Running:
             if said["event"] == "step_started" and said["step"]["step"] == name:
                 return
         raise AssertionError(f"no step {name}: {self.finish()}")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)

@@ -126,8 +126,7 @@ def test_a_log_has_a_line_when_a_slow_step_starts_and_when_any_ends(
 
 def tell(terminal: render.Terminal, *, failing: type[Step] | None = None) -> None:
     """A whole run, as the runner tells it."""
-    terminal.about(Release(NEW, "fix the \x1b[2Jcart", "Kim"))
-    terminal.event(events.RunStarted("run-1", "up", "shop", NEW))
+    terminal.event(events.RunStarted("run-1", "up", "shop", NEW, "fix the \x1b[2Jcart"))
     terminal.event(events.PlanMade(PLAN))
     for number, step in enumerate(STEPS, start=1):
         terminal.event(events.StepStarted(number, len(STEPS), step))

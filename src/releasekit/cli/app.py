@@ -160,7 +160,6 @@ def up(
         if plan_only:
             output.plan(project.plan(release, strategy=strategy))
             return
-        output.about(release)
         with stopping(output.say) as stop:
             outcome = project.up(release, strategy=strategy, stop=stop)
         unbreakable(output.outcome)(outcome)

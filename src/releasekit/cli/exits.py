@@ -13,7 +13,6 @@ from releasekit.errors import (
     SettingsError,
     StepFailed,
 )
-from releasekit.release import short
 
 OUTPUT_LINES = 20
 
@@ -49,8 +48,6 @@ def told(error: BaseException) -> Iterator[str]:
     for problem in problems:
         yield f"error: {problem}"
     yield from _details(error)
-    if isinstance(error, ReleaseFailed):
-        yield f"serving: {short(error.serving) or 'nothing'}"
     if hint(error):
         yield f"next: {hint(error)}"
 

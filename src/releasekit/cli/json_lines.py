@@ -17,7 +17,6 @@ from releasekit.errors import ReleaseFailed, SettingsError, StepFailed
 from releasekit.events import Event
 from releasekit.outcome import HistoryEntry, Outcome, Status
 from releasekit.plan import Plan
-from releasekit.release import Release
 from releasekit.steps import Step
 from releasekit.strategies.registry import StrategyInfo
 
@@ -34,9 +33,6 @@ class JsonLines:
     def event(self, event: Event) -> None:
         name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
         _print(name, **plain(event))
-
-    def about(self, release: Release) -> None:
-        """Nothing: `run_started` names the release."""
 
     def say(self, message: str) -> None:
         tell(message)

@@ -27,7 +27,7 @@ from releasekit.events import (
 from releasekit.outcome import HistoryEntry, Outcome, Status
 from releasekit.plan import Plan
 from releasekit.redact import clean
-from releasekit.release import Release, short
+from releasekit.release import short
 from releasekit.steps import GATES, Pull, Step
 from releasekit.strategies.registry import StrategyInfo
 
@@ -75,7 +75,6 @@ class Terminal:
 
     def __init__(self) -> None:
         self._run: RunStarted | None = None
-        self._release: Release | None = None
 
     @cached_property
     def _progress(self) -> Plain:
@@ -105,10 +104,6 @@ class Terminal:
                 self._progress.close()
             case _:
                 assert_never(event)
-
-    def about(self, release: Release) -> None:
-        """What is going to be released: its subject belongs in the first line."""
-        self._release = release
 
     def say(self, message: str) -> None:
         self._progress.say(message)
@@ -147,9 +142,8 @@ class Terminal:
         if self._run is None or plan.is_empty:
             return
         target, doing = short(plan.release), KINDS.get(self._run.kind, self._run.kind)
-        # A release's id is its tag and a digest of its configuration.
-        if self._release and plan.release.startswith(self._release.tag) and self._release.subject:
-            target += f" ({self._release.subject})"
+        if self._run.subject:
+            target += f" ({self._run.subject})"
         self._progress.head(f"{self._run.project}: {doing} {target} with {plan.strategy}")
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from releasekit.compose.model import as_input
 from releasekit.errors import CommandFailed, EngineError
 from releasekit.ports import Completed, Host
+from releasekit.redact import redact, secrets_in
 
 if TYPE_CHECKING:
     from python_on_whales.components.container.models import ContainerInspectResult
@@ -46,20 +48,31 @@ class Docker:
     def compose(
         self, model: Mapping[str, Any], args: Sequence[str], *, deadline_s: float = SLOW_S
     ) -> str:
-        """Run `docker compose <args>` on a resolved model; its standard output.
+        """Run `docker compose <args>` on a resolved model; its standard output."""
+        done = self._run_compose(model, args, deadline_s)
+        if done.status != 0:
+            # Compose quotes what it does not like, and the model holds secrets.
+            done = replace(done, stderr=redact(done.stderr, secrets_in(model)))
+        return self.checked(done, ["compose", *args]).stdout
 
-        The model goes over standard input: it holds secrets, and no file stays behind.
-        """
+    def compose_said(self, model: Mapping[str, Any], args: Sequence[str]) -> str:
+        """All that `docker compose <args>` prints, however it ends."""
+        done = self._run_compose(model, args, QUICK_S)
+        return done.stdout + done.stderr
+
+    def _run_compose(
+        self, model: Mapping[str, Any], args: Sequence[str], deadline_s: float
+    ) -> Completed:
+        """The model goes over standard input: no file with its secrets stays behind."""
         # The model holds only services of profiles that were enabled when it was resolved.
         command = compose_argv(files=("-",), project=str(model["name"]), profiles=("*",))
-        done = self._host.run(
+        return self._host.run(
             [*command, *args],
             deadline_s=deadline_s,
             stdin=as_input(model),
             # The slots' project holds one slot's services at a time; the other's are no orphans.
             env={"COMPOSE_IGNORE_ORPHANS": "true", "COMPOSE_PROGRESS": "quiet"},
         )
-        return self.checked(done, ["compose", *args]).stdout
 
     def inspect(self, names: Sequence[str]) -> tuple[ContainerInspectResult, ...]:
         """The containers with these names or ids that exist, in one call."""
@@ -72,6 +85,9 @@ class Docker:
         if done.status != 0 and "no such container" not in done.stderr.lower():
             self.checked(done, ["container", "inspect"])
         return tuple(ContainerInspectResult(**item) for item in json.loads(done.stdout or "[]"))
+
+    def pull(self, image: str) -> None:
+        self.do("image", "pull", "--quiet", image)
 
     def preload(self) -> None:
         """Import python-on-whales, which takes 0.1 s, while a command is waited for."""

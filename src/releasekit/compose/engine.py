@@ -15,6 +15,7 @@ from releasekit.nginx.render import Peer
 from releasekit.observed import PLAIN, Backing, Replica
 from releasekit.ports import Clock, Host, Probe
 from releasekit.redact import clean, redact, secrets_in
+from releasekit.together import together
 from releasekit.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ class ComposeEngine:
         """Every container of the project and of its slots, running or not."""
         label = "com.docker.compose.project"
         shown = f'{{{{.ID}}}} {{{{.Label "{label}"}}}}'
-        listed = self._docker.ask(
-            "container", "ls", "-a", "--no-trunc", "--filter", f"label={label}", "--format", shown
+        command = ("container", "ls", "-a", "--no-trunc", "--filter", f"label={label}")
+        listed, _ = together(
+            lambda: self._docker.ask(*command, "--format", shown), self._docker.preload
         )
         ours = (self._project, f"{self._project}-releases")
         rows = (line.partition(" ") for line in listed.splitlines())
@@ -64,7 +66,7 @@ class ComposeEngine:
 
     def pull(self, images: Sequence[str]) -> None:
         for image in images:
-            self._docker.do("image", "pull", "--quiet", image)
+            self._docker.pull(image)
 
     def ensure_backing(self, release: str, services: Sequence[str]) -> None:
         model = self._bundle(release).model
@@ -121,7 +123,7 @@ class ComposeEngine:
         try:
             self._compose(model, ["up", "-d", *options, *services])
         except CommandFailed as error:
-            raise StepFailed(redact(error.message, secrets_in(bundle.model))) from error
+            raise StepFailed(error.message) from error
 
     def _ensure_resources(self, model: models.Model, app: Sequence[str]) -> None:
         """Create what only app services use: in a slot it is external, which compose expects to

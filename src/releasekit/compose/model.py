@@ -261,6 +261,23 @@ def backing_model(model: Model, app: Collection[str]) -> Model:
     return _changed(_consistent(model), app, absent)
 
 
+def check_model(model: Model, service: str, nginx_dir: str, text: str) -> Model:
+    """A model in which `service` can test its configuration beside the running project: on no
+    network, publishing nothing, and with `text` as the one file in its `nginx_dir`."""
+    config = model["services"][service]
+    kept = ("image", "command", "entrypoint", "environment", "user", "working_dir")
+    binds = [m for m in config.get("volumes", ()) if m["type"] == "bind"]
+    target = nginx_target(model, service, nginx_dir)
+    checked = {
+        **{key: config[key] for key in kept if key in config},
+        "network_mode": "none",
+        "volumes": [mount for mount in binds if mount["target"] != target],
+        "configs": [{"source": "managed", "target": f"{target}/releasekit.conf"}],
+    }
+    configs = {"managed": {"content": text.replace("$", "$$")}}
+    return {"name": f"{model['name']}-check", "services": {service: checked}, "configs": configs}
+
+
 def resources_model(model: Model, app: Collection[str]) -> Model:
     """A model whose `up --no-start` creates the networks and volumes of `app`, and no container.
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from releasekit.bundle import Bundle
+from releasekit.compose import model as models
 from releasekit.compose import observe
 from releasekit.compose.docker import QUICK_S, Docker
 from releasekit.compose.engine import ComposeEngine
+from releasekit.nginx.render import FILE
 from releasekit.nginx.router import ContainerFacts, Process
 from releasekit.ports import Completed
 
@@ -19,11 +21,14 @@ if TYPE_CHECKING:
 class NginxContainer:
     """The container of the nginx service in `bundle`'s model."""
 
-    def __init__(self, docker: Docker, engine: ComposeEngine, bundle: Bundle, service: str) -> None:
+    def __init__(
+        self, docker: Docker, engine: ComposeEngine, bundle: Bundle, service: str, directory: str
+    ) -> None:
         self._docker = docker
         self._engine = engine
         self._bundle = bundle
         self._service = service
+        self._directory = directory
         self._name = f"{bundle.project}-{service}-1"
 
     def inspect(self) -> ContainerFacts:
@@ -47,6 +52,24 @@ class NginxContainer:
             argv = ["run", "--rm", "--network", "none", "--entrypoint", "nginx", image, "-v"]
             done = self._docker.run(argv, deadline_s=QUICK_S)
         return done.stdout + done.stderr
+
+    def dump(self, argv: Sequence[str], preview: str) -> str:
+        """What `nginx -T`, with the options of `argv`, prints: in the running container, or else
+        in a throw-away one with the same files and `preview` as the managed one."""
+        container = self._container()
+        if container is not None and observe.is_up(container):
+            done = self.execute([*argv, "-T"], deadline_s=QUICK_S)
+            return done.stdout + done.stderr
+        model = models.check_model(self._bundle.model, self._service, self._directory, preview)
+        command = model["services"][self._service].get("command") or ["nginx"]
+        run = ["run", "--rm", "--no-deps", "--no-TTY", self._service, *command, "-T"]
+        return self._docker.compose_said(model, run)
+
+    @property
+    def managed_path(self) -> str:
+        """Where nginx sees the managed file."""
+        target = models.nginx_target(self._bundle.model, self._service, self._directory)
+        return f"{target}/{FILE}"
 
     def execute(self, argv: Sequence[str], *, deadline_s: float) -> Completed:
         return self._docker.run(["container", "exec", self._name, *argv], deadline_s=deadline_s)

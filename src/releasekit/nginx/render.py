@@ -104,6 +104,13 @@ def render(
     return HEADER + "".join(f"{line}\n" for top in directives for line in top.lines())
 
 
+def placeholder(services: Iterable[str]) -> str:
+    """A managed file with an upstream for each of `services` and nothing behind it: enough for a
+    test of the files that name them."""
+    blocks = (_d("upstream", _checked("name", s, _NAME), block=[_d(*NOBODY)]) for s in services)
+    return HEADER + "".join(f"{line}\n" for block in blocks for line in block.lines())
+
+
 def known(upstreams: Iterable[Upstream], nginx: Nginx) -> tuple[Upstream, ...]:
     """`upstreams` as this nginx can hold them: one that looks no names up keeps no standby."""
     if nginx.resolves:
@@ -127,11 +134,9 @@ def passages(route: Route, peers: Mapping[str, Peer], nginx: Nginx) -> tuple[Pas
             if peer.check
         ]
         shared = {peer.check for _, peer in own}
-        found += [
-            _passage(upstream.service, upstream.service, check)
-            for check in shared
-            if check and len(shared) == 1
-        ]
+        check = shared.pop() if len(shared) == 1 else None
+        if check:
+            found.append(_passage(upstream.service, upstream.service, check))
     return tuple(found)
 
 

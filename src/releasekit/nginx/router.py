@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from releasekit.errors import DeadlineExceeded, RouteRefused
+from releasekit.nginx.include import include_problem
 from releasekit.nginx.render import (
     FILE,
     HOST,
@@ -22,10 +23,12 @@ from releasekit.nginx.render import (
     parse_route,
     parse_version,
     passages,
+    placeholder,
     render,
 )
 from releasekit.observed import Nginx, Route, Upstream
 from releasekit.ports import Answer, Clock, Completed, Host
+from releasekit.together import together
 from releasekit.waiting import wait_until
 
 CONTROL_PORT = 18745
@@ -82,6 +85,16 @@ class Container(Protocol):
     """The nginx service's container: what the router needs of Docker."""
 
     def inspect(self) -> ContainerFacts: ...
+
+    @property
+    def managed_path(self) -> str:
+        """Where nginx sees the managed file."""
+        ...
+
+    def dump(self, argv: Sequence[str], preview: str) -> str:
+        """What `nginx -T` prints, with the options of `argv`; `preview` stands for the managed
+        file when nginx does not run."""
+        ...
 
     def version(self) -> str:
         """What `nginx -v` prints, in the container or else in its image; "" when neither is."""
@@ -152,13 +165,16 @@ class NginxRouter:
         self._port = control_port
         self._facts = ContainerFacts("nginx")
         self._version: tuple[int, ...] | None = None
+        self._nginx: list[str] | None = None
         self._applied: _Applied | None = None
         self._before: frozenset[int] = frozenset()
         """The workers that accepted when the applied route was loaded."""
 
     def observe(self) -> Nginx:
         loaded, agree = self._look()
-        leaving = any(p.title.startswith(_LEAVING) for p in self._container.processes())
+        processes = self._container.processes()
+        self._know(processes)
+        leaving = any(p.title.startswith(_LEAVING) for p in processes)
         return Nginx(
             version=self._version_of(loaded),
             running=self._facts.is_running,
@@ -166,11 +182,21 @@ class NginxRouter:
             draining=leaving or not agree,
         )
 
+    def problem(self, services: Sequence[str]) -> str:
+        """Why nginx would not load a route of `services`, as its configuration is; "" if it would.
+
+        It asks for nothing while nginx tells a route: then it has loaded one.
+        """
+        if self._look()[0] is not None:
+            return ""
+        dump = self._container.dump(self._nginx or ["nginx"], placeholder(services))
+        return include_problem(dump, self._container.managed_path, services)
+
     def apply(self, upstreams: Sequence[Upstream]) -> None:
-        loaded, _ = self._look()
+        names = sorted(Route(tuple(upstreams)).resolved)
+        (loaded, _), peers = together(self._look, lambda: self._peers(names))
         nginx = Nginx(self._version_of(loaded))
         route = Route(known(upstreams, nginx), secrets.token_hex(8))
-        peers = self._peers(sorted(route.resolved))
         draft = partial(
             _texts, peers=peers, nginx=nginx, control=Control(self._port, self._facts.gateway)
         )
@@ -306,18 +332,25 @@ class NginxRouter:
 
     def _load(self) -> str:
         """Test the configuration and have the master load it; what is wrong, or ""."""
-        processes = self._container.processes()
-        self._before = _accepting(processes)
-        master = next((p for p in processes if p.title.startswith(_MASTER)), None)
-        nginx = _same_nginx(master.title) if master else ["nginx"]
-        complaint = self._run([*nginx, "-t"])
+        if self._nginx is None:
+            self._know(self._container.processes())
+        nginx = self._nginx or ["nginx"]
+        complaint, processes = together(
+            lambda: self._run([*nginx, "-t"]), self._container.processes
+        )
         if complaint:
             return complaint
-        if master is None or master.pid != self._facts.pid:
+        self._before = _accepting(processes)
+        if not any(p.title.startswith(_MASTER) and p.pid == self._facts.pid for p in processes):
             # A signal to the container reaches its first process, and a shell there ignores it.
             return self._run([*nginx, "-s", "reload"])
         self._container.signal("HUP")
         return ""
+
+    def _know(self, processes: Sequence[Process]) -> None:
+        """Learn from the master's title how to start the same nginx for a test."""
+        titles = (p.title for p in processes if p.title.startswith(_MASTER))
+        self._nginx = next(map(_same_nginx, titles), None)
 
     def _run(self, argv: Sequence[str]) -> str:
         done = self._container.execute(argv, deadline_s=TEST_S)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
-from releasekit.observed import PLAIN, Observed
+from releasekit.observed import PLAIN, SLOTS, Observed, Replica
 from releasekit.plan import Plan
 from releasekit.release import short
 from releasekit.steps import (
@@ -19,11 +21,17 @@ from releasekit.steps import (
     Stop,
 )
 from releasekit.strategies.base import Options, ensure_backing
+from releasekit.strategies.blue_green import BlueGreen
+from releasekit.strategies.place import Place, in_order, row, stands_plain
 from releasekit.target import Target
 
 
 class Recreate:
-    """Stops, then starts, as plain `docker compose up -d` would; the downtime is measured."""
+    """Stops, then starts, as plain `docker compose up -d` would; the downtime is measured.
+
+    What serves already is not started anew: it is left where it is, slot or not, so that going
+    back to a release that was never stopped costs nothing.
+    """
 
     name: ClassVar[str] = "recreate"
     summary: ClassVar[str] = "stop the old release, start the new one: a short, measured downtime"
@@ -31,25 +39,22 @@ class Recreate:
     needs_health: ClassVar[bool] = False
 
     def plan(self, observed: Observed, target: Target, options: Options) -> Plan:  # noqa: ARG002
-        names = target.names(PLAIN)
-        expected = {name for _, name in names}
-        new = tuple(r for r in observed.of(target.release) if r.name in expected)
-        old = tuple(r for r in observed.replicas if r not in new)
-        missing = expected - {r.name for r in new if r.running}
-        stopping = tuple(sorted(r for r in old if r.running))
+        places = row(observed, target, PLAIN)
+        if stands_plain(observed, target) or _serves_in_slot(observed, target.release):
+            kept = BlueGreen().plan(observed, target, Options(keep_previous="removed"))
+            return replace(kept, strategy=self.name, notes=())
+        old = tuple(sorted({*observed.replicas} - {r for place in places for r in place.own}))
+        stopping = tuple(replica for replica in old if replica.running)
+        replaced, surplus = _by_compose(places)
         steps: list[Step] = [*ensure_backing(observed, target)]
         if stopping:
             steps.append(Stop(stopping, "recreate stops before it starts", Phase.SHIFT))
-        if missing:
-            steps += _start(target, names)
-        upstreams = target.upstreams(PLAIN)
-        if observed.nginx is not None and (missing or observed.route.upstreams != upstreams):
-            steps.append(Route(upstreams, f"{short(target.release)} is healthy"))
-            steps.append(ConfirmRoute(upstreams, "exit 0 of a reload proves nothing"))
+        if surplus:
+            steps.append(Remove(surplus, "compose would count on from it", Phase.SHIFT))
+        steps += [*_start(target, places), *_route(observed, target)]
         if observed.current != target.release:
             steps.append(MarkCurrent(target.release, "the commit point"))
-        # Compose itself replaces the stopped containers of the same name.
-        gone = tuple(sorted(r for r in old if r.name not in expected))
+        gone = tuple(replica for replica in old if replica not in {*replaced, *surplus})
         if gone:
             steps.append(Remove(gone, "nothing goes back to it"))
         return Plan(
@@ -57,14 +62,43 @@ class Recreate:
             release=target.release,
             based_on=observed.fingerprint(),
             steps=tuple(steps),
-            downtime=tuple(sorted({r.service for r in stopping})),
+            downtime=tuple(sorted({replica.service for replica in stopping})),
         )
 
 
-def _start(target: Target, names: tuple[tuple[str, str], ...]) -> tuple[Step, ...]:
-    counts = target.counts(service.name for service in target.services)
+def _serves_in_slot(observed: Observed, release: str) -> bool:
+    serving = observed.routed() or observed.of(observed.current)
+    return any(r.release == release and r.slot in SLOTS and r.running for r in serving)
+
+
+def _by_compose(places: Iterable[Place]) -> tuple[tuple[Replica, ...], tuple[Replica, ...]]:
+    """The stopped containers that compose replaces by itself, and those that it would keep under
+    a name that nobody waits for."""
+    replaced: list[Replica] = []
+    surplus: list[Replica] = []
+    for place in places:
+        names = in_order(place.names, {r.name for r in (*place.own, *place.others)})
+        for replica in place.others:
+            (replaced if replica.name in names else surplus).append(replica)
+    return tuple(replaced), tuple(surplus)
+
+
+def _start(target: Target, places: Iterable[Place]) -> tuple[Step, ...]:
+    missing = tuple((p.service.name, p.service.replicas) for p in places if not p.is_standing)
     cause = "done when it is proven healthy"
     return (
-        Start(target.release, PLAIN, counts, "the new release", Phase.SHIFT),
-        AwaitHealthy(target.release, names, target.health_timeout_s, cause, Phase.SHIFT),
+        Start(target.release, PLAIN, missing, "the release to serve", Phase.SHIFT),
+        AwaitHealthy(
+            target.release, target.names(PLAIN), target.health_timeout_s, cause, Phase.SHIFT
+        ),
+    )
+
+
+def _route(observed: Observed, target: Target) -> tuple[Step, ...]:
+    upstreams = target.upstreams(PLAIN)
+    if observed.nginx is None or not (upstreams or observed.route.upstreams):
+        return ()
+    return (
+        Route(upstreams, f"{short(target.release)} is healthy"),
+        ConfirmRoute(upstreams, "exit 0 of a reload proves nothing"),
     )

@@ -1,0 +1,37 @@
+"""Whether an nginx configuration loads the managed file, from what `nginx -T` prints. Pure."""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from collections.abc import Collection, Iterator
+
+_FILE = re.compile(r"^# configuration file (\S+):$", re.MULTILINE)
+_INCLUDE = re.compile(r"^[^#\n]*\binclude\s+[\"']?([^;\"'\s]+)[\"']?\s*;", re.MULTILINE)
+_GOOD = "test is successful"
+
+
+def include_problem(dump: str, path: str, services: Collection[str]) -> str:
+    """Why nginx, whose `nginx -T` printed `dump`, would not load `path`; "" when it would.
+
+    Also "" when the configuration is broken for another reason: `nginx -t` tells that later, with
+    nginx's own words.
+    """
+    unknown = any(f'host not found in upstream "{service}"' in dump for service in services)
+    if not unknown and (_GOOD not in dump or any(_matches(dump, path))):
+        return ""
+    folder = posixpath.dirname(path)
+    return (
+        f"nginx does not include {folder}: add `include {folder}/*.conf;` to `http {{ }}` "
+        "of its configuration"
+    )
+
+
+def _matches(dump: str, path: str) -> Iterator[bool]:
+    """For each include, whether it takes `path` in. nginx reads a relative one from the folder of
+    its main configuration file, which it prints first."""
+    main = _FILE.search(dump)
+    prefix = posixpath.dirname(main[1]) if main else "/etc/nginx"
+    for pattern in _INCLUDE.findall(dump):
+        yield fnmatch.fnmatchcase(path, posixpath.join(prefix, pattern))

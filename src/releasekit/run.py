@@ -1,0 +1,147 @@
+"""One run of a verb: from its plan to its outcome, and after a failure back to what served."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NoReturn
+
+from releasekit.check import checked_plan
+from releasekit.errors import Interrupted, NeedsPerson, ReleaseFailed, ReleasekitError
+from releasekit.events import EventSink, PlanMade, RunEnded, RunStarted
+from releasekit.observed import Observed
+from releasekit.outcome import Outcome
+from releasekit.plan import Plan
+from releasekit.recovery import way_back
+from releasekit.release import Release, short
+from releasekit.runner import Downtime
+from releasekit.strategies.base import Strategy
+
+if TYPE_CHECKING:
+    from releasekit.bundle import Bundle
+    from releasekit.site import Site
+    from releasekit.workspace import Workspace
+
+DONE = {"up": "released", "rollback": "rolled-back"}
+
+
+class Run:
+    """A run of the verb `kind` that begins now. `who` asked for it, and from where."""
+
+    def __init__(
+        self,
+        kind: str,
+        project: str,
+        release: Release,
+        workspace: Workspace,
+        events: EventSink,
+        who: Mapping[str, str],
+    ) -> None:
+        self._kind = kind
+        self._release = release
+        self._workspace = workspace
+        self._events = events
+        self._who = who
+        self._id = run_id(workspace.clock.utc())
+        self._began = workspace.clock.now()
+        self._downtime = Downtime()
+        events(RunStarted(self._id, kind, project, release.tag, release.subject))
+
+    def to(
+        self,
+        bundle: Bundle,
+        strategy: Strategy,
+        site: Site,
+        observed: Observed,
+        stop: threading.Event,
+    ) -> Outcome:
+        """Bring the project from what is `observed` to `bundle`, until `stop` is set.
+
+        Raises `ReleaseFailed` or `Interrupted` when the previous release serves again, and
+        `NeedsPerson` when it does not.
+        """
+        plan = checked_plan(strategy, observed, bundle.target(), self._workspace.options)
+        self._events(PlanMade(plan))
+        if plan.is_empty:
+            return self._ended("nothing-to-do", bundle, strategy, observed)
+        self._record_begin(site, bundle, strategy)
+        try:
+            site.runner(self._events, stop, self._downtime).run(plan, self._id)
+        except ReleasekitError as error:
+            self._revert(site, bundle, strategy, error)
+        result = DONE[self._kind]
+        self._record_end(site, result)
+        return self._ended(result, bundle, strategy, observed)
+
+    @property
+    def _seconds(self) -> float:
+        return self._workspace.clock.now() - self._began
+
+    def _record_begin(self, site: Site, bundle: Bundle, strategy: Strategy) -> None:
+        facts = {"kind": self._kind, "release": bundle.id, "strategy": strategy.name}
+        commit = {"subject": self._release.subject, "author": self._release.author}
+        site.journal.write("begin", self._id, **facts, **commit, **self._who)
+
+    def _record_end(self, site: Site, result: str, reason: str = "") -> None:
+        facts = {"seconds": self._seconds, "downtime_s": self._downtime.seconds}
+        site.journal.write("end", self._id, result=result, reason=reason, **facts)
+
+    def _ended(self, result: str, bundle: Bundle, strategy: Strategy, before: Observed) -> Outcome:
+        seconds, downtime = self._seconds, self._downtime.seconds
+        self._events(RunEnded(self._id, result, bundle.id, bundle.id, seconds))
+        return Outcome(
+            result, bundle.id, before.current, strategy.name, self._id, seconds, downtime
+        )
+
+    def _revert(
+        self, site: Site, failed: Bundle, strategy: Strategy, error: ReleasekitError
+    ) -> NoReturn:
+        """Bring the previous release back, then raise what that comes to."""
+        raised: ReleasekitError
+        serving, result = "", "interrupted" if isinstance(error, Interrupted) else "failed"
+        try:
+            serving = self._go_back(site, failed, strategy)
+            raised = _failure(failed, error, serving)
+        except ReleasekitError as second:
+            result = "degraded"
+            raised = NeedsPerson(
+                f"{error.message}; and the way back failed too: {second.message}",
+                hint="look at `releasekit status`, then `releasekit up` or `rollback` once more",
+            )
+        self._record_end(site, result, error.message)
+        ended = RunEnded(self._id, result, failed.id, serving, self._seconds, error.message)
+        self._events(ended)
+        raise raised from error
+
+    def _go_back(self, site: Site, failed: Bundle, strategy: Strategy) -> str:
+        """Observe anew and run the plan to what was current; its id, "" when nothing was."""
+        observed = site.observe()
+        if observed.current == failed.id:
+            return failed.id
+        previous = site.store.load(observed.current) if observed.current else None
+        if previous is not None:
+            site = self._workspace.site(previous)
+        plan = way_back(observed, failed.id, previous, strategy, self._workspace.options)
+        self._run_back(site, plan, failed.project)
+        return observed.current
+
+    def _run_back(self, site: Site, plan: Plan, project: str) -> None:
+        self._events(RunStarted(self._id, "revert", project, plan.release))
+        self._events(PlanMade(plan))
+        # Nothing stops the way back: it ends where users are served.
+        site.runner(self._events, threading.Event(), self._downtime).run(plan, self._id)
+
+
+def run_id(utc: str) -> str:
+    """A run's name. It begins with the time, for a reader; nothing is decided by it."""
+    return f"{re.sub('[-:]', '', utc[:19])}-{secrets.token_hex(3)}"
+
+
+def _failure(failed: Bundle, error: ReleasekitError, serving: str) -> ReleasekitError:
+    what = f"{short(failed.id)} was not released: {error.message}"
+    now = f"{short(serving)} serves as before" if serving else "nothing serves: it was the first"
+    if isinstance(error, Interrupted):
+        return Interrupted(f"{what}; {now}")
+    return ReleaseFailed(f"{what}; {now}", reason=error, serving=serving, hint=error.hint)

@@ -1,0 +1,26 @@
+"""A stack that plain `docker compose up -d` started is taken over as it runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.shop import Shop, assert_none_lost, assert_serves
+
+pytestmark = pytest.mark.e2e
+
+
+def test_it_is_taken_over_under_load_and_can_be_gone_back_to(empty_shop: Shop) -> None:
+    shop = empty_shop
+    second = shop.commit("Say what is new", headline="Strawberries are here")
+    shop.compose("up", "-d", "--wait", tag=shop.first)
+    assert shop.serving() == shop.first
+    backing = shop.backing()
+    with shop.load() as load:
+        shop.up(second).ended(0)
+        assert_serves(shop, second)
+    assert shop.backing() == backing
+    with shop.load() as load:
+        shop.rollback().ended(0)
+        assert_serves(shop, shop.first)
+    assert_none_lost(shop, load.report)
+    assert shop.backing() == backing

@@ -1,0 +1,74 @@
+"""A release that never gets healthy: users notice nothing, and whoever asked for it learns why."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.shop import Ran, Shop, assert_none_lost, assert_serves
+
+pytestmark = pytest.mark.e2e
+
+HEALTH_S = 4.0
+GIVE_UP_S = 8.0
+"""More than the health limit: to start, to notice, to clean up, on a machine that is busy."""
+
+SHORT = {"RELEASEKIT_SERVICES__WEB__HEALTH__TIMEOUT": f"{HEALTH_S}s"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "service", "why", "logged"),
+    [
+        ("unready-500", "web", "GET /up on port 8080: 500", "500 GET /up: broken"),
+        ("exit", "web", "it crashes: restarted 3 times, last exit status 1", "cannot start"),
+    ],
+)
+def test_under_load_it_loses_no_request(
+    shop: Shop, fault: str, service: str, why: str, logged: str
+) -> None:
+    sha = shop.broken(fault)
+    with shop.load() as load:
+        refused(shop, sha, service, why, logged)
+    assert_none_lost(shop, load.report)
+    assert load.report.releases.keys() == {shop.first}
+
+
+@pytest.mark.parametrize(
+    ("fault", "service", "why", "logged"),
+    [
+        ("unready-301", "web", "GET /up on port 8080: 301 to /", "listening on 8080"),
+        ("unready-hang", "web", "GET /up on port 8080: no answer in time", "listening on 8080"),
+        ("crash-loop", "web", "it crashes: restarted 3 times, last exit status 1", ""),
+        ("worker-exit", "worker", "it crashes: restarted 3 times, last exit status 1", "cannot st"),
+        ("worker-unready", "worker", "Docker's health check says starting", "at work"),
+    ],
+)
+def test_it_is_refused_with_the_reason(
+    shop: Shop, fault: str, service: str, why: str, logged: str
+) -> None:
+    sha = shop.broken(fault)
+    with shop.load(slow=0) as load:
+        refused(shop, sha, service, why, logged)
+    assert load.report.failed == 0, load.report.summary()
+
+
+def refused(shop: Shop, sha: str, service: str, why: str, logged: str) -> Ran:
+    """Try to release `sha`: in vain, with all that a person needs to know, and without a trace."""
+    running, backing = shop.running_app(), shop.backing()
+    ran = shop.up(sha, **SHORT).ended(1)
+    assert ran.seconds < HEALTH_S + GIVE_UP_S
+    assert why in ran.result["message"]
+    assert f"{shop.first[:7]} serves as before" in ran.result["message"]
+    assert ran.result["serving"].startswith(shop.first)
+    ((name, lines),) = ran.result["log_tail"].items()
+    assert f"-{service}-" in name
+    assert logged in "\n".join(lines)
+    assert why in ran.stderr
+    assert logged in ran.stderr
+
+    assert_serves(shop, shop.first)
+    assert shop.running_app() == running
+    assert shop.backing() == backing
+    assert not [name for name in shop.app() if shop.commit_of(name).startswith(sha)]
+    assert shop.history()[0]["result"] == "failed"
+    assert why in shop.history()[0]["reason"]
+    return ran
