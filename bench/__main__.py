@@ -37,7 +37,8 @@ def main() -> int:
         kit_folder, floor_folder = Path(folder, "kit"), Path(folder, "floor")
         kit_folder.mkdir()
         floor_folder.mkdir()
-        with Shop.opened(kit_folder) as kit, Shop.opened(floor_folder) as floor:
+        with Settled.opened(kit_folder) as kit, Shop.opened(floor_folder) as floor:
+            settle(kit)
             ours, theirs = releases(kit, floor)
             rollback = warm_rollback(kit)
             help_s = median_of([str(RELEASEKIT), "--help"], kit)
@@ -56,6 +57,21 @@ def main() -> int:
         limit("releasekit status, s", status_s, STATUS_S),
     ]
     return 0 if all(checks) else 1
+
+
+class Settled(Shop):
+    """A shop whose settings are all in its file, as a team's are, and none in variables."""
+
+    def environment(self, **environ: str) -> dict[str, str]:
+        everything = super().environment(**environ)
+        given = {name: v for name, v in everything.items() if not name.startswith("RELEASEKIT_")}
+        return {**given, **self.environ}
+
+
+def settle(kit: Shop) -> None:
+    path = kit.folder / "releasekit.toml"
+    own = f'project = "{kit.name}"\nstate_dir = "{kit.state}"\n'
+    path.write_text(own + path.read_text())
 
 
 def releases(kit: Shop, floor: Shop) -> tuple[Phases, Phases]:
@@ -116,13 +132,14 @@ def release_kit(kit: Shop, sha: str) -> dict[str, float]:
 
 def warm_rollback(kit: Shop) -> float:
     """Seconds from the command to the confirmed route, the previous release still running."""
-    warm = kit.with_environ(RELEASEKIT_KEEP_PREVIOUS="running")
-    shas = [warm.git("rev-parse", ref) for ref in ("main~1", "main")]
+    path = kit.folder / "releasekit.toml"
+    path.write_text('keep_previous = "running"\n' + path.read_text())
+    shas = [kit.git("rev-parse", ref) for ref in ("main~1", "main")]
     taken = []
     for _ in range(5):
         for sha in shas:
-            warm.up(sha).ended(0)
-        taken.append(seconds_to_confirmed_rollback(warm))
+            kit.up(sha).ended(0)
+        taken.append(seconds_to_confirmed_rollback(kit))
     return statistics.median(taken)
 
 

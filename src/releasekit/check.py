@@ -83,6 +83,7 @@ class _World:
     draining: set[str]
     is_confirmed: bool = True
     is_marked: bool = False
+    has_marked: bool = False  # by a step of this plan
     number: int = 0
     violations: list[Violation] = field(default_factory=list)
 
@@ -170,7 +171,7 @@ class _World:
             self.broken("the route is never empty", service)
         # What the route leaves out may still be asked by nginx's old workers.
         self.draining |= self.confirmed - _names(step.upstreams)
-        if self.is_marked and not self._is_target(step.upstreams):
+        if self.has_marked and not self._is_target(step.upstreams):
             self.broken("the route does not move after the commit point", str(step))
         self.route = step.upstreams
         self.is_confirmed = False
@@ -219,7 +220,7 @@ class _World:
             self.broken("what is marked as current serves", step.release)
         for service in self._missing(self.healthy):
             self.broken("what is marked as current was proven healthy", service)
-        self.is_marked = True
+        self.is_marked = self.has_marked = True
 
     def _serves_target(self) -> bool:
         wanted = {service.name for service in self.target.services if service.port is not None}

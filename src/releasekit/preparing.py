@@ -70,10 +70,17 @@ class Draft:
             replicas=wanted.replicas or models.replicas(self.model, name),
             port=port,
             drain_s=wanted.drain,
-            health_timeout_s=health.timeout if health else 60.0,
+            health_timeout_s=health.timeout if health else self._patience_s,
         )
         check = HealthCheck(health.path, health.statuses, health.host) if health and port else None
         return BundledService(service, check)
+
+    @property
+    def _patience_s(self) -> float:
+        """For a service whose limit nobody gave: no longer than for the others, since a release
+        waits for the slowest."""
+        given = (s.health.timeout for s in self.settings.services.values() if s.health)
+        return max(given, default=60.0)
 
 
 def draft(release: Release, settings: Settings, folder: str, model: Model) -> Draft:

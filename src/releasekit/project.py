@@ -21,6 +21,7 @@ from releasekit.run import Run, run_id
 from releasekit.status import status_of
 from releasekit.strategies import registry
 from releasekit.strategies.base import Strategy
+from releasekit.together import together
 
 if TYPE_CHECKING:
     from releasekit.settings import Settings
@@ -146,7 +147,8 @@ class Project:
             chosen = self._strategy(journals.strategy_of(records, stack[-1]))
             run = self._begin("rollback", name, bundle.release)
             site = self._workspace.site(bundle)
-            return run.to(bundle, chosen, site, site.observe(), stop or threading.Event())
+            observed, _ = together(site.observe, lambda: self._workspace.require_images(bundle))
+            return run.to(bundle, chosen, site, observed, stop or threading.Event())
 
     def status(self) -> Status:
         """What serves now; reads only."""

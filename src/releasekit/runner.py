@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -153,24 +153,23 @@ class Runner:
                 longest_pause_s=0.1,
             )
         except DeadlineExceeded as error:
-            raise self._never_healthy(step, good, error.message) from error
+            failing = [name for _, name in step.replicas if good[name] < GOOD_IN_A_ROW]
+            raise self._never_healthy(failing, error.message) from error
         if self.router is None:
             self._end_downtime()  # nobody else can tell that the services answer
 
     def _unhealthy(self, step: AwaitHealthy, good: dict[str, int]) -> str:
         """Probe what is not yet proven; what is missing, or "" when all are healthy."""
         waiting = [pair for pair in step.replicas if good[pair[1]] < GOOD_IN_A_ROW]
-        details = []
-        for name, probe in self.engine.probe(step.release, waiting).items():
+        probes = self.engine.probe(step.release, waiting)
+        lost = {name: probe.detail for name, probe in probes.items() if probe.is_lost}
+        if lost:
+            raise self._never_healthy(lost, _listed(lost))
+        for name, probe in probes.items():
             good[name] = good[name] + 1 if probe.is_healthy else 0
-            if probe.is_lost:
-                raise self._never_healthy(step, good, f"{name}: {probe.detail}")
-            if good[name] < GOOD_IN_A_ROW:
-                details.append(f"{name}: {probe.detail}")
-        return "; ".join(details)
+        return _listed({n: p.detail for n, p in probes.items() if good[n] < GOOD_IN_A_ROW})
 
-    def _never_healthy(self, step: AwaitHealthy, good: dict[str, int], why: str) -> NeverHealthy:
-        failing = [name for _, name in step.replicas if good[name] < GOOD_IN_A_ROW]
+    def _never_healthy(self, failing: Iterable[str], why: str) -> NeverHealthy:
         tails = {name: self.engine.log_tail(name, LOG_LINES) for name in failing}
         return NeverHealthy(f"not healthy: {why}", log_tail=tails)
 
@@ -192,9 +191,15 @@ class Runner:
         self._end_downtime()
 
     def _drain(self, step: Drain) -> None:
+        def look() -> str:
+            try:
+                return self._routed.undrained()
+            except ReleasekitError as error:  # nobody is to be cut because docker hiccups
+                return f"nginx does not tell: {error.message}"
+
         try:
             wait_until(
-                self._routed.undrained,
+                look,
                 deadline_s=step.limit_s,
                 clock=self.clock,
                 on_detail=lambda detail: self.events(StepProgress(step, detail)),
@@ -219,3 +224,7 @@ class Runner:
             self.downtime.seconds = self.clock.now() - self.downtime.since
             self.downtime.since = None
             self.events(DowntimeMeasured(self.downtime.seconds))
+
+
+def _listed(details: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {detail}" for name, detail in details.items())

@@ -20,7 +20,7 @@ from releasekit.journal import Journal, committed
 from releasekit.observed import PLAIN, Observed, Replica
 from releasekit.ports import Clock, Host
 from releasekit.preparing import Draft, Pinned
-from releasekit.release import Release
+from releasekit.release import Release, short
 from releasekit.settings import NginxSettings, Settings, check_env_file
 from releasekit.site import Place, Site, wire
 from releasekit.steps import Pull
@@ -109,6 +109,18 @@ class Workspace:
     def pinned(self, draft: Draft) -> Pinned:
         """The release with its images pinned to those that are on the host."""
         return preparing.pin(draft, self.host, self.store(draft.project), draft.image_ids)
+
+    def require_images(self, bundle: Bundle) -> None:
+        """Raise `MissingImage` unless what `bundle` is pinned to is still on this host."""
+        found = self._docker.images(sorted(set(bundle.images.values())))
+        missing = sorted(name for name, image in bundle.images.items() if image not in found)
+        if missing:
+            release = short(bundle.id)
+            raise MissingImage(
+                f"{release} cannot come back: its image of {', '.join(missing)} is no longer on "
+                "this host",
+                hint=f"release that commit anew: releasekit up {release}",
+            )
 
     def adopted(self, observed: Observed, draft: Draft) -> Adopted | None:
         """The release that plain compose runs here before the first `up`; None when there is none

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -72,6 +73,8 @@ def eventually(look: Callable[[], str], deadline_s: float = 15.0) -> float:
 class DockerContainer:
     """`Container` with nothing but the docker program."""
 
+    managed_path = f"/etc/nginx/releasekit/{FILE}"
+
     def __init__(self, name: str, network: str, image: str) -> None:
         self.name = name
         self.network = network
@@ -87,6 +90,21 @@ class DockerContainer:
         return ContainerFacts(
             self.name, True, network["IPAddress"], network["Gateway"], state["Pid"]
         )
+
+    def dump(self, argv: Sequence[str], preview: str) -> str:
+        if self.inspect().is_running:
+            done = self.execute([*argv, "-T"], deadline_s=60)
+            return done.stdout + done.stderr
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / FILE).write_text(preview)
+            mounts = ["--volumes-from", self.name, "-v", f"{folder}:/etc/nginx/releasekit:ro"]
+            ran = subprocess.run(
+                ["docker", "run", "--rm", *mounts, self.image, *argv, "-T"],
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+        return ran.stdout + ran.stderr
 
     def version(self) -> str:
         done = subprocess.run(
@@ -519,6 +537,21 @@ class TestConfirm:
 
         assert world.router.unconfirmed()
 
+    def test_an_old_worker_that_still_accepts(
+        self, world: World, blue: Upstream, green: Upstream, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However many connections saw the new route, the next one may get the old worker."""
+        world.serve(blue)
+        real, slow = world.container.processes, Process(1, 1, "nginx: worker process")
+        monkeypatch.setattr(world.container, "processes", lambda: [*real(), slow])
+
+        world.router.apply([green])
+        with pytest.raises(DeadlineExceeded, match="workers that still accept connections: 1"):
+            wait_until(world.router.unconfirmed, deadline_s=2.0, clock=CLOCK)
+        monkeypatch.undo()
+
+        eventually(world.router.unconfirmed)
+
     def test_a_replica_out_of_reach(self, world: World, blue: Upstream, far: Upstream) -> None:
         """A replica on another network is never confirmed, though nginx takes the route."""
         world.serve(blue)
@@ -624,6 +657,23 @@ class TestDrain:
 def busy(address: str) -> bool:
     """Whether a connection to that nginx is open."""
     return address in subprocess.run(["ss", "-Htn"], capture_output=True, text=True).stdout
+
+
+class TestProblem:
+    def test_a_folder_that_is_included(self, world: World, blue: Upstream) -> None:
+        """Before nginx runs for the first time, and while it serves."""
+        assert world.router.problem(["web"]) == ""
+
+        world.serve(blue)
+        assert world.router.problem(["web"]) == ""
+
+    @pytest.mark.parametrize("running", [False, True])
+    def test_a_folder_that_is_not(self, world: World, running: bool) -> None:
+        world.user_file("server { listen 80; }\n")
+        if running:
+            docker("start", world.container.name)
+
+        assert "does not include /etc/nginx/releasekit" in world.router.problem(["web"])
 
 
 class TestOtherHands:

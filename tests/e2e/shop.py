@@ -296,7 +296,7 @@ class Shop:
     def environment_of(self, container: str) -> dict[str, str]:
         """What the container's process was given."""
         lines: list[str] = json.loads(docker("inspect", container))[0]["Config"]["Env"]
-        return dict(line.split("=", 1) for line in lines)
+        return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
     # What users see
 

@@ -38,14 +38,13 @@ def test_a_first_one_that_fails_leaves_no_app_container(empty_shop: Shop) -> Non
     assert_serves(shop, shop.first)
 
 
-def test_an_nginx_without_the_include_is_told_of(empty_shop: Shop) -> None:
+def test_an_nginx_without_the_include_is_refused_first(empty_shop: Shop) -> None:
     shop = empty_shop
-    include = "include /etc/nginx/releasekit/*.conf;"
-    shop.edit("nginx/nginx.conf", include, "")
-    ran = shop.up(shop.first).ended(1)
-    assert "included in its http block" in ran.result["message"]
-    assert str(shop.nginx_dir) in ran.result["message"]
-    assert shop.app() == {}
+    shop.edit("nginx/nginx.conf", "include /etc/nginx/releasekit/*.conf;", "")
+    ran = shop.up(shop.first).ended(2)
+    assert "does not include /etc/nginx/releasekit" in ran.result["message"]
+    assert "`include /etc/nginx/releasekit/*.conf;` to `http { }`" in ran.result["message"]
+    assert shop.containers() == {}
 
 
 def test_a_second_up_of_the_same_commit_touches_nothing(shop: Shop) -> None:

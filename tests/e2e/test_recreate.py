@@ -12,18 +12,19 @@ SLACK_S = 0.2
 
 
 def test_recreate_under_load_prints_the_downtime_that_clients_see(shop: Shop) -> None:
-    shop.up(shop.first, "--strategy", "recreate").ended(0)
-    sha = shop.commit("Say what is new", headline="Strawberries are here")
+    second = shop.commit("Say what is new")
+    third = shop.commit("Say more")
+    shop.up(second, "--strategy", "recreate").ended(0)
     backing = shop.backing()
     with shop.load() as load:
-        ran = shop.up(sha, "--strategy", "recreate").ended(0)
-        assert_serves(shop, sha)
+        ran = shop.up(third, "--strategy", "recreate").ended(0)
+        assert_serves(shop, third)
     report = load.report
     assert report.downtime_s == pytest.approx(ran.result["downtime_s"], abs=SLACK_S), (
         f"{report.summary()}\n{ran}"
     )
     assert_orders_kept(shop, report)
-    assert report.releases.keys() == {shop.first, sha}
+    assert report.releases.keys() == {second, third}
     assert shop.backing() == backing
     assert shop.history()[0]["downtime_s"] == ran.result["downtime_s"]
 
@@ -37,10 +38,11 @@ def test_recreate_leaves_what_plain_compose_would(shop: Shop) -> None:
 
 
 def test_recreate_that_fails_brings_the_previous_release_back(shop: Shop) -> None:
-    shop.up(shop.first, "--strategy", "recreate").ended(0)
+    second = shop.commit("Say what is new")
+    shop.up(second, "--strategy", "recreate").ended(0)
     ran = shop.up(shop.broken("exit"), "--strategy", "recreate").ended(1)
-    assert f"{shop.first[:7]} serves as before" in ran.result["message"]
-    assert_serves(shop, shop.first)
+    assert f"{second[:7]} serves as before" in ran.result["message"]
+    assert_serves(shop, second)
 
 
 def test_strategies_take_turns(shop: Shop) -> None:

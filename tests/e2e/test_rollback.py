@@ -46,7 +46,8 @@ def test_an_unknown_prefix_is_answered_with_what_is_stored(shop: Shop) -> None:
     running = shop.running_app()
     ran = shop.rollback("ffffffff").ended(2)
     assert "no stored release begins with 'ffffffff'" in ran.result["message"]
-    assert shop.first[:7] in ran.result["hint"]
+    assert ran.result["hint"].startswith("stored: ")
+    assert "`releasekit history` has them all" in ran.result["hint"]
     assert shop.running_app() == running
 
 
@@ -116,9 +117,26 @@ def test_it_needs_neither_compose_file_nor_git_nor_tags(shop: Shop, tmp_path: Pa
 
     (team.folder / "compose.yaml").write_text("services: [")
     shutil.rmtree(team.folder / ".git")
+    # A tag more, or `rm` would take the image away from under its stopped container.
+    docker("image", "tag", image, f"{team.name}:kept")
+    team.images.add(f"{team.name}:kept")
     docker("image", "rm", "--force", f"shop:{second}", f"shop:{third}")
     team.rollback().ended(0)
 
     assert_serves(team, second)
     images = {shop.app()[name].image for name in shop.running_app()}
     assert images == {image}
+
+
+@pytest.mark.parametrize("strategy", ["blue-green", "recreate"])
+def test_an_image_that_is_gone_is_told_before_anything_stops(shop: Shop, strategy: str) -> None:
+    second = shop.commit("Say what is new")
+    third = shop.commit("Say more")
+    for sha in (second, third):
+        shop.up(sha, "--strategy", strategy).ended(0)
+    docker("image", "rm", "--force", f"shop:{second}")
+    before = shop.containers()
+    ran = shop.rollback().ended(2)
+    assert f"{second[:7]} cannot come back: its image of web, worker" in ran.result["message"]
+    assert f"releasekit up {second[:7]}" in ran.result["hint"]
+    assert shop.containers() == before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from releasekit.check import check_plan
@@ -16,7 +16,8 @@ from releasekit.target import Service, Target
 A, B, C = (f"{digit * 40}~{digit * 8}" for digit in "abc")
 UNKNOWN = ""
 
-WEB, WORKER = Service("web", replicas=2, port=8080), Service("worker")
+WEB, API, WORKER = Service("web", port=8080), Service("api", port=9000), Service("worker")
+WEB_3 = Service("web", replicas=3, port=8080)
 NEW_NGINX, OLD_NGINX = (1, 30, 6), (1, 22, 1)
 BACKING = ("db", "cache")
 
@@ -25,19 +26,26 @@ def target(release: str, *services: Service) -> Target:
     return Target("shop", release, services or (WEB, WORKER), BACKING)
 
 
-def names(slot: str, web: int = 2) -> tuple[str, ...]:
+def names(slot: str, web: int = 1) -> tuple[str, ...]:
     return replica_names("shop", slot, "web", web)
 
 
 def replicas(
-    release: str, slot: str, *, running: bool = True, web: int = 2, worker: int = 1
+    release: str, slot: str, *, running: bool = True, web: int = 1, worker: int = 1
 ) -> tuple[Replica, ...]:
     """A release's containers in a slot."""
     return tuple(
-        Replica(service, slot, name, release, id=f"id-{name}", running=running)
+        replica(service, slot, release, number, running=running)
         for service, count in (("web", web), ("worker", worker))
-        for name in replica_names("shop", slot, service, count)
+        for number in range(1, count + 1)
     )
+
+
+def replica(
+    service: str, slot: str, release: str, number: int = 1, *, running: bool = True
+) -> Replica:
+    name = replica_names("shop", slot, service, number)[-1]
+    return Replica(service, slot, name, release, id=f"id-{name}", running=running)
 
 
 def route(*names: str, standby: Iterable[str] = ()) -> Route:
@@ -58,11 +66,21 @@ class State:
         left = tuple(r for r in self.observed.replicas if r.name not in gone)
         return State(replace(self.observed, replicas=left))
 
-    def stopped(self, *stopped: str) -> State:
+    def stopped(self, *names: str) -> State:
+        return self._running(names, running=False)
+
+    def running(self, *names: str) -> State:
+        return self._running(names, running=True)
+
+    def _running(self, names: Collection[str], *, running: bool) -> State:
         changed = (
-            replace(r, running=False) if r.name in stopped else r for r in self.observed.replicas
+            replace(r, running=running) if r.name in names else r for r in self.observed.replicas
         )
         return State(replace(self.observed, replicas=tuple(changed)))
+
+    def with_backing(self, *services: str) -> State:
+        backing = tuple(Backing(service, f"id-{service}") for service in services)
+        return State(replace(self.observed, backing=backing))
 
     def serving(self, *names: str, standby: Iterable[str] = ()) -> State:
         return self.with_nginx(loaded=route(*names, standby=standby))
@@ -91,19 +109,51 @@ class State:
         return plan.render()
 
 
-_UP = tuple(Backing(service, f"id-{service}") for service in BACKING)
-
-EMPTY = State(Observed("shop"))
+EMPTY_HOST = State(Observed("shop", nginx=Nginx(NEW_NGINX)))
 """Nothing was ever started."""
-PREPARED = State(Observed("shop", backing=_UP, nginx=Nginx(NEW_NGINX, running=True)))
+PREPARED = State(Observed("shop", nginx=Nginx(NEW_NGINX, running=True))).with_backing(*BACKING)
 """Backing services and nginx run; no app service does."""
 PLAIN_A = PREPARED.having(replicas(A, PLAIN))
 """A runs as plain `docker compose up -d` starts it; nginx goes by the team's own files."""
+RECREATED_A = PLAIN_A.serving(*names(PLAIN)).committed(A)
+"""A serves under plain names: the steady state after recreate."""
 BLUE_A = PREPARED.having(replicas(A, "blue")).serving(*names("blue")).committed(A)
-"""A serves in blue: the steady state after a blue-green release."""
+"""A serves in blue: the steady state after one release with blue-green."""
 GREEN_B = (
     PREPARED.having(replicas(A, "blue", running=False), replicas(B, "green"))
     .serving(*names("green"))
     .committed(A, B)
 )
-"""B serves in green, and A waits in blue, stopped: the steady state after two of them."""
+"""B serves in green, A waits in blue, stopped: the steady state after two of them."""
+WARM_B = (
+    GREEN_B.running(*names("blue")).serving(*names("green"), standby=names("blue")).committed(A, B)
+)
+"""As before, and A's web waits running: `keep_previous = "running"`."""
+STARTED_B = BLUE_A.having(replicas(B, "green"))
+"""A serves in blue; B runs in green, and nobody knows yet how well."""
+ANNOUNCED_B = STARTED_B.serving(*names("blue"), standby=names("green"))
+"""As before, and nginx looks B's names up."""
+ROUTED_B = STARTED_B.serving(*names("green")).with_nginx(draining=True)
+"""B serves in green, A is drained and still the current release."""
+THREE_A = PREPARED.having(replicas(A, "blue", web=3)).serving(*names("blue", 3)).committed(A)
+"""A serves in blue with three replicas."""
+WITH_API = BLUE_A.having([replica("api", "blue", A)]).with_nginx(
+    loaded=Route(
+        (Upstream("api", ("shop-releases-api-blue-1",)), Upstream("web", names("blue"))), "7"
+    )
+)
+"""A serves in blue, with an `api` that no other release has."""
+WORKERS_A = PREPARED.without_nginx().having(replicas(A, "blue", web=0)).committed(A)
+"""A runs in blue and has only workers."""
+BOTH = STARTED_B.serving(*names("blue"), *names("green")).committed(A, B)
+"""Somebody made nginx serve A and B at once."""
+CROSSED = (
+    PREPARED.having([replica("web", "blue", A), replica("api", "green", B)])
+    .with_nginx(
+        loaded=Route(
+            (Upstream("api", ("shop-releases-api-green-1",)), Upstream("web", names("blue"))), "7"
+        )
+    )
+    .committed(A, B)
+)
+"""Somebody made nginx serve A's web and B's api."""

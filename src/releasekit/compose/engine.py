@@ -159,12 +159,12 @@ class ComposeEngine:
         address = next(iter(observe.addresses(container).values()), "")
         if not address:
             return Probe(False, "it has no address yet")
-        return self._probe_http(address, port, health)
+        return self._probe_http(address, port, health, service)
 
-    def _probe_http(self, address: str, port: int, health: HealthCheck) -> Probe:
-        headers = {"Host": health.host} if health.host else {}
+    def _probe_http(self, address: str, port: int, health: HealthCheck, service: str) -> Probe:
+        host = health.host or service  # as `proxy_pass http://<service>` has it
         answer, body = self._host.http_get(
-            address, port, health.path, headers=headers, deadline_s=PROBE_DEADLINE_S
+            address, port, health.path, headers={"Host": host}, deadline_s=PROBE_DEADLINE_S
         )
         asked = f"GET {health.path} on port {port}"
         if answer.status is None:

@@ -39,8 +39,7 @@ class NginxContainer:
         state = container.state
         if state is None or state.status != "running":
             return ContainerFacts(self._name, gateway=self._gateway())
-        network, address = next(iter(observe.addresses(container).items()), ("", ""))
-        gateway = _gateways(container).get(network, "")
+        address, gateway = _reachable(container)
         return ContainerFacts(self._name, True, address, gateway, state.pid or 0)
 
     def version(self) -> str:
@@ -114,7 +113,10 @@ class NginxContainer:
         return done.stdout.strip() if done.status == 0 else ""
 
 
-def _gateways(container: ContainerInspectResult) -> dict[str, str]:
+def _reachable(container: ContainerInspectResult) -> tuple[str, str]:
+    """The container's address and gateway on a network that the host is on too: an internal one
+    has no gateway."""
     settings = container.network_settings
     networks = (settings.networks if settings is not None else None) or {}
-    return {name: network.gateway or "" for name, network in networks.items()}
+    pairs = [(n.ip_address or "", n.gateway or "") for _, n in sorted(networks.items())]
+    return next((pair for pair in pairs if all(pair)), (pairs or [("", "")])[0])

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from releasekit.observed import Observed
+from releasekit.observed import SLOTS, Observed
 from releasekit.plan import Plan
 from releasekit.steps import Phase
 from releasekit.strategies.base import clear
 
 
 def abandon(observed: Observed, release: str) -> Plan:
-    """Remove the containers of the failed `release`; nothing else is touched.
+    """Remove the containers of the failed `release`, out of its slot; nothing else is touched.
 
-    One that nginx sends requests to stays where something else runs: that is of no release that
-    could be routed to, so the failed one is all that answers.
+    They stay when nginx sends them requests: there is no release to send those to instead. What
+    runs under the project's own names stays too, for plain compose may have started it.
     """
-    failed = observed.of(release)
-    is_alone = not any(r.running for r in observed.replicas if r.release != release)
-    gone = [r for r in failed if is_alone or r.name not in observed.route.names]
+    failed = [replica for replica in observed.of(release) if replica.slot in SLOTS]
+    is_asked = any(replica in failed for replica in observed.routed())
     return Plan(
         strategy="abandon",
         release=release,
         based_on=observed.fingerprint(),
-        steps=clear(gone, "it failed, and nothing came before it", Phase.SETTLE),
+        steps=clear(
+            () if is_asked else failed, "it failed, and nothing came before it", Phase.SETTLE
+        ),
     )

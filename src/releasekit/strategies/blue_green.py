@@ -46,15 +46,22 @@ class BlueGreen:
 
 
 def _notes(observed: Observed) -> tuple[str, ...]:
-    if observed.nginx is None or observed.nginx.keeps_idle:
+    nginx = observed.nginx
+    if nginx is None:
         return ()
-    version = ".".join(map(str, observed.nginx.version))
-    return (
-        f"nginx {version} closes idle keep-alive connections when it reloads: a client that sends "
-        "on one at that moment loses its request (about 1 in 30 busy keep-alive connections, "
-        "and far more of clients that do not look before they reuse one); "
-        "fresh connections lose none. nginx 1.27.4 or later does not have this limit",
-    )
+    if not nginx.keeps_idle:
+        version = ".".join(map(str, nginx.version))
+        return (f"nginx {version} {_CLOSES}. nginx 1.27.4 or later does not have this limit",)
+    if nginx.running and nginx.loaded is None:
+        return (f"nginx, which does not know releasekit yet, {_CLOSES}. Later releases lose none",)
+    return ()
+
+
+_CLOSES = (
+    "closes idle keep-alive connections when it reloads: a client that sends on one at that "
+    "moment loses its request (about 1 in 30 busy keep-alive connections, and far more of clients "
+    "that do not look before they reuse one); fresh connections lose none"
+)
 
 
 class _Planner:

@@ -1,0 +1,163 @@
+"""Run releases on a `World`, with the real runner, as a project does it on a host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from releasekit import journal as journals
+from releasekit.check import checked_plan
+from releasekit.errors import Interrupted, ReleasekitError
+from releasekit.events import Event, StepStarted
+from releasekit.journal import Journal
+from releasekit.observed import Observed
+from releasekit.plan import Plan
+from releasekit.recovery import way_back
+from releasekit.runner import Downtime, Runner
+from releasekit.strategies.base import Options, Strategy
+from releasekit.target import Target
+from releasekit.testing.fakes import FakeEngine, FakeHost, FakeRouter, Fault, Killed, World
+
+JOURNAL = "journal.jsonl"
+
+Result = Literal["done", "nothing-to-do", "failed", "interrupted", "degraded", "killed"]
+
+
+@dataclass
+class Ended:
+    """How a run ended. `degraded`: the way back failed too; `error` is what went wrong first."""
+
+    result: Result = "done"
+    plans: list[Plan] = field(default_factory=list)
+    """The plan, and after a failure the one back."""
+    events: list[Event] = field(default_factory=list)
+    error: BaseException | None = None
+    downtime_s: float | None = None
+
+
+class Simulator:
+    """One project on `world`, with `options` for its strategies.
+
+    A new process for each run: nothing is carried from one to the next but the world.
+    """
+
+    def __init__(self, world: World, options: Options | None = None) -> None:
+        self.world = world
+        self.options = options or Options()
+        self.stored: dict[str, Target] = {}
+        self.journal = Journal(FakeHost(world), world.clock, JOURNAL)
+        self._runs = 0
+
+    def observe(self) -> Observed:
+        """What there is now, as `Site.observe` tells it."""
+        replicas, backing = FakeEngine(self.world).observe()
+        router = None if self.world.nginx is None else FakeRouter(self.world)
+        records = self.journal.records()
+        stack = journals.committed(records)
+        return Observed(
+            project=self.world.project,
+            replicas=replicas,
+            backing=backing,
+            nginx=router.observe() if router is not None else None,
+            current=stack[-1] if stack else "",
+            committed=journals.ever_committed(records),
+        )
+
+    def commit(self, *targets: Target) -> None:
+        """Have these releases been committed to before, in this order."""
+        for target in targets:
+            self.stored[target.release] = target
+            self._runs += 1
+            self.journal.write("begin", f"run-{self._runs}", kind="up")
+            self.journal.write("commit", f"run-{self._runs}", release=target.release)
+
+    def plan(self, target: Target, strategy: Strategy) -> Plan:
+        return checked_plan(strategy, self.observe(), target, self.options)
+
+    def run(
+        self,
+        target: Target,
+        strategy: Strategy,
+        *,
+        kind: Literal["up", "rollback"] = "up",
+        faults: Sequence[Fault] = (),
+        is_stopped: Callable[[], bool] = lambda: False,
+    ) -> Ended:
+        """Bring the world to `target`, and after a failure back to what was current."""
+        self._runs += 1
+        ended = Ended()
+        self.stored[target.release] = target
+        self.world.step, self.world.faults, self.world.is_killed = 0, tuple(faults), False
+        try:
+            self._run(target, strategy, kind, is_stopped, ended)
+        except Killed as error:
+            ended.result, ended.error = "killed", error
+        self.world.faults, self.world.is_killed = (), False
+        return ended
+
+    def _run(
+        self,
+        target: Target,
+        strategy: Strategy,
+        kind: str,
+        is_stopped: Callable[[], bool],
+        ended: Ended,
+    ) -> None:
+        runner = self._runner(ended, is_stopped)
+        plan = checked_plan(strategy, self.observe(), target, self.options)
+        ended.plans.append(plan)
+        if plan.is_empty:
+            ended.result = "nothing-to-do"
+            return
+        run = f"run-{self._runs}"
+        self.journal.write("begin", run, kind=kind, release=target.release, strategy=strategy.name)
+        try:
+            runner.run(plan, run)
+        except ReleasekitError as error:
+            self._go_back(target, strategy, error, ended, runner.downtime)
+        ended.downtime_s = runner.downtime.seconds
+        self.journal.write("end", run, result=ended.result)
+
+    def _go_back(
+        self,
+        failed: Target,
+        strategy: Strategy,
+        error: ReleasekitError,
+        ended: Ended,
+        downtime: Downtime,
+    ) -> None:
+        ended.error = error
+        ended.result = "interrupted" if isinstance(error, Interrupted) else "failed"
+        observed = self.observe()
+        if observed.current == failed.release:
+            return
+        previous = _Stored(self.stored[observed.current]) if observed.current else None
+        try:
+            plan = way_back(observed, failed.release, previous, strategy, self.options)
+            ended.plans.append(plan)
+            runner = self._runner(ended, lambda: False)
+            runner.downtime = downtime
+            runner.run(plan, f"run-{self._runs}")
+        except ReleasekitError:
+            ended.result = "degraded"
+
+    def _runner(self, ended: Ended, is_stopped: Callable[[], bool]) -> Runner:
+        def heard(event: Event) -> None:
+            ended.events.append(event)
+            if isinstance(event, StepStarted):
+                self.world.step += 1
+
+        engine = FakeEngine(self.world)
+        router = None if self.world.nginx is None else FakeRouter(self.world)
+        return Runner(engine, router, self.journal, self.world.clock, heard, is_stopped)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A stored release, for `way_back`."""
+
+    _target: Target
+
+    def target(self) -> Target:
+        return self._target
