@@ -8,7 +8,7 @@ unless downtime is declared, and the plan ends at its target.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from releasekit.errors import UnsafePlan
@@ -27,7 +27,6 @@ from releasekit.steps import (
     Start,
     Step,
     Stop,
-    replica_names,
 )
 from releasekit.strategies.base import Options, Strategy
 from releasekit.strategies.place import in_order
@@ -135,7 +134,8 @@ class _World:
 
     def _start(self, step: Start) -> None:
         for service, count in step.replicas:
-            names = replica_names(self.target.project, step.slot, service, count)
+            described = replace(self.target.service(service), replicas=count)
+            names = self.target.replicas(described, step.slot)
             there = {name for name, place in self.places.items() if place == (service, step.slot)}
             if not there <= set(names) or in_order(names, there) != there:
                 self.broken("compose numbers a slot's replicas from 1, without a gap", service)

@@ -8,21 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from releasekit.outcome import HistoryEntry
 from releasekit.ports import Clock, Host
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """Who asked for a run, and from where."""
-
-    by: str
-    origin: str
 
 
 class Journal:

@@ -6,7 +6,6 @@ Containers and nginx are the truth; the files that releasekit writes are only re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -145,11 +144,3 @@ class Observed:
             self.current,
         )
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-
-
-def by_service(replicas: Iterable[Replica]) -> dict[str, tuple[Replica, ...]]:
-    """`replicas` per service, both sorted."""
-    groups: dict[str, list[Replica]] = {}
-    for replica in sorted(replicas):
-        groups.setdefault(replica.service, []).append(replica)
-    return {service: tuple(group) for service, group in groups.items()}

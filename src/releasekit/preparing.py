@@ -71,6 +71,7 @@ class Draft:
             port=port,
             drain_s=wanted.drain,
             health_timeout_s=health.timeout if health else self._patience_s,
+            container_name=str(self.model["services"][name].get("container_name", "")),
         )
         check = HealthCheck(health.path, health.statuses, health.host) if health and port else None
         return BundledService(service, check)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from releasekit.observed import Upstream
+from releasekit.observed import PLAIN, Upstream
 from releasekit.steps import replica_names
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """An app service. `port` is None when nginx sends it nothing (a worker, a scheduler)."""
+    """An app service. `port` is None when nginx sends it nothing (a worker, a scheduler).
+
+    `container_name` is the one that the compose file gives its container; a slot has none.
+    """
 
     name: str
     replicas: int = 1
     port: int | None = None
     drain_s: float = 30.0
     health_timeout_s: float = 60.0
+    container_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +37,26 @@ class Target:
         return tuple(
             (service.name, name)
             for service in self.services
-            for name in replica_names(self.project, slot, service.name, service.replicas)
+            for name in self.replicas(service, slot)
         )
 
-    def upstreams(
-        self, slot: str, standby: tuple[tuple[str, str], ...] = ()
-    ) -> tuple[Upstream, ...]:
-        """The route to this release in `slot`; `standby` are (service, replica) pairs."""
+    def replicas(self, service: Service, slot: str) -> tuple[str, ...]:
+        """The container names of `service` in `slot`."""
+        if slot == PLAIN and service.container_name:
+            return (service.container_name,)
+        return replica_names(self.project, slot, service.name, service.replicas)
+
+    def service(self, name: str) -> Service:
+        """The service of that name; one that is not part of the release is taken as it comes."""
+        return next((s for s in self.services if s.name == name), Service(name))
+
+    def upstreams(self, slot: str) -> tuple[Upstream, ...]:
+        """The route to this release in `slot`."""
         return tuple(
-            Upstream(
-                service.name,
-                replica_names(self.project, slot, service.name, service.replicas),
-                tuple(name for owner, name in standby if owner == service.name),
-            )
+            Upstream(service.name, self.replicas(service, slot))
             for service in self.services
             if service.port is not None
         )
-
-    def counts(self, services: Iterable[str]) -> tuple[tuple[str, int], ...]:
-        """(service, number of replicas) pairs of these services."""
-        wanted = set(services)
-        return tuple((s.name, s.replicas) for s in self.services if s.name in wanted)
 
     @property
     def health_timeout_s(self) -> float:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from releasekit.observed import PLAIN, SLOTS, Observed, Replica
-from releasekit.steps import replica_names
 from releasekit.target import Service, Target
 
 
@@ -69,7 +68,7 @@ def in_order(names: Iterable[str], there: Collection[str]) -> frozenset[str]:
 
 
 def _place(observed: Observed, target: Target, service: Service, slot: str) -> Place:
-    names = replica_names(target.project, slot, service.name, service.replicas)
+    names = target.replicas(service, slot)
     there = sorted(r for r in observed.replicas if (r.service, r.slot) == (service.name, slot))
     kept = in_order(names, {r.name for r in there if r.release == target.release})
     own = tuple(r for r in there if r.name in kept)

@@ -10,7 +10,6 @@ from releasekit.errors import StrategyError
 from releasekit.strategies.base import Strategy
 
 GROUP = "releasekit.strategies"
-BUILT_IN = "releasekit"
 
 
 @dataclass(frozen=True, slots=True)

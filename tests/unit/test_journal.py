@@ -1,0 +1,251 @@
+"""The journal: every record is kept, nothing torn or foreign confuses it, and the order tells."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from releasekit.journal import (
+    SCHEMA,
+    Journal,
+    committed,
+    ever_committed,
+    history,
+    strategy_of,
+)
+from releasekit.testing import FakeClock, FakeHost
+
+PATH = "/state/journal.jsonl"
+A, B, C, D = "abcd"
+
+
+@pytest.fixture
+def host() -> FakeHost:
+    return FakeHost()
+
+
+@pytest.fixture
+def journal(host: FakeHost) -> Journal:
+    return Journal(host, FakeClock(), PATH)
+
+
+def run(journal: Journal, release: str, kind: str = "up", *, strategy: str = "blue-green") -> str:
+    """A run that ends well."""
+    name = f"run-{len(journal.records())}"
+    journal.write("begin", name, kind=kind, release=release, strategy=strategy)
+    journal.write("commit", name, release=release)
+    journal.write("end", name, result="released", seconds=2.5)
+    return name
+
+
+def rollback(journal: Journal, release: str) -> str:
+    return run(journal, release, "rollback")
+
+
+# Records
+
+
+def test_what_is_written_is_read_back_in_order(journal: Journal) -> None:
+    journal.write("begin", "run-1", release=A, subject="장바구니")
+    journal.write("end", "run-1", result="released")
+    assert journal.records() == (
+        {
+            "schema": 1,
+            "event": "begin",
+            "run": "run-1",
+            "at": "2026-01-01T00:00:00+00:00",
+            "release": A,
+            "subject": "장바구니",
+        },
+        {
+            "schema": 1,
+            "event": "end",
+            "run": "run-1",
+            "at": "2026-01-01T00:00:00+00:00",
+            "result": "released",
+        },
+    )
+
+
+def test_each_record_is_one_line_that_people_can_read(journal: Journal, host: FakeHost) -> None:
+    journal.write("begin", "run-1", subject="two\nlines, 장바구니")
+    (line,) = (host.read(PATH) or "").splitlines()
+    assert json.loads(line)["subject"] == "two\nlines, 장바구니"
+    assert "장바구니" in line
+
+
+def test_no_journal_yet_has_no_records(journal: Journal) -> None:
+    assert journal.records() == ()
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "",
+        "\n\n",
+        "garbage",
+        "null",
+        "[1]",
+        '"begin"',
+        "{}",
+        '{"schema": 1}',
+        '{"schema": 1, "event": "begin"}',
+        '{"schema": 1, "event": "begin", "run": ["list"]}',
+        '{"schema": 1, "event": "commit", "run": "run-0"}',
+        '{"schema": 2, "event": "commit", "run": "run-0", "release": "z"}',
+        '{"event": "commit", "run": "run-0", "release": "z"}',
+        '{"schema": 1, "event": "commit", "run": "run-0", "rel',
+        "\x00\x00\x00\x00",
+    ],
+)
+def test_a_line_that_is_torn_or_foreign_is_passed_over(
+    journal: Journal, host: FakeHost, foreign: str
+) -> None:
+    run(journal, A)
+    host.append(PATH, f"{foreign}\n")
+    run(journal, B)
+    assert committed(journal.records()) == (A, B)
+    assert len(history(journal.records())) == 2
+
+
+def test_a_record_after_one_that_was_torn_by_a_power_cut_is_not_lost_with_it(
+    journal: Journal, host: FakeHost
+) -> None:
+    run(journal, A)
+    host.append(PATH, '{"schema": 1, "event": "step", "run": "run-9", "wha')
+    run(journal, B)
+    assert committed(journal.records()) == (A, B)
+    assert strategy_of(journal.records(), B) == "blue-green"
+
+
+@settings(derandomize=True)
+@given(st.text(), st.dictionaries(st.text(), st.text() | st.integers() | st.none()))
+@example("a\u2028b\x85c\u2029d\x1ce", {})
+@example('{"schema": 1, "event": "commit", "run": "x", "release": "y"}', {})
+def test_no_text_in_a_record_can_break_it_or_forge_another(
+    subject: str, facts: dict[str, str | int | None]
+) -> None:
+    journal = Journal(FakeHost(), FakeClock(), PATH)
+    journal.write("begin", "run-1", subject=subject, facts=facts)
+    journal.write("commit", "run-1", release=A)
+    first, second = journal.records()
+    assert (first["subject"], first["facts"]) == (subject, facts)
+    assert (first["schema"], second["release"]) == (SCHEMA, A)
+
+
+# What was committed to
+
+
+def test_releases_pile_up_and_the_last_one_is_current(journal: Journal) -> None:
+    for release in (A, B, C):
+        run(journal, release)
+    assert committed(journal.records()) == (A, B, C)
+
+
+def test_a_run_that_failed_committed_to_nothing(journal: Journal) -> None:
+    run(journal, A)
+    journal.write("begin", "run-9", kind="up", release=B)
+    journal.write("end", "run-9", result="failed")
+    assert committed(journal.records()) == (A,)
+    assert ever_committed(journal.records()) == {A}
+
+
+def test_a_rollback_of_a_rollback_goes_one_release_further(journal: Journal) -> None:
+    for release in (A, B, C):
+        run(journal, release)
+    rollback(journal, B)
+    assert committed(journal.records()) == (A, B)
+    rollback(journal, A)
+    assert committed(journal.records()) == (A,)
+
+
+def test_a_rollback_to_an_older_one_takes_back_all_that_came_after_it(journal: Journal) -> None:
+    for release in (A, B, C, D):
+        run(journal, release)
+    rollback(journal, A)
+    assert committed(journal.records()) == (A,)
+    assert ever_committed(journal.records()) == {A, B, C, D}
+
+
+def test_a_release_that_was_rolled_back_from_can_be_gone_forward_to(journal: Journal) -> None:
+    for release in (A, B):
+        run(journal, release)
+    rollback(journal, A)
+    rollback(journal, B)
+    assert committed(journal.records()) == (A, B)
+
+
+def test_released_once_more_an_older_one_comes_after_all_others(journal: Journal) -> None:
+    for release in (A, B, C, A):
+        run(journal, release)
+    assert committed(journal.records()) == (B, C, A), "a rollback goes to what ran before: C"
+
+
+def test_after_a_rollback_the_next_release_follows_the_one_that_was_gone_back_to(
+    journal: Journal,
+) -> None:
+    for release in (A, B):
+        run(journal, release)
+    rollback(journal, A)
+    run(journal, C)
+    assert committed(journal.records()) == (A, C)
+
+
+def test_the_strategy_of_a_release_is_the_one_that_brought_it_last(journal: Journal) -> None:
+    run(journal, A, strategy="recreate")
+    assert strategy_of(journal.records(), A) == "recreate"
+    run(journal, B)
+    run(journal, A, "rollback", strategy="blue-green")
+    assert strategy_of(journal.records(), A) == "blue-green"
+    assert strategy_of(journal.records(), C) == ""
+
+
+# History
+
+
+def test_history_is_newest_first_whatever_the_clock_said(journal: Journal, host: FakeHost) -> None:
+    for number, at in enumerate(("2026-03-01", "1970-01-01", "2025-01-01"), start=1):
+        record = {"schema": 1, "event": "begin", "run": f"run-{number}", "at": at}
+        host.append(PATH, json.dumps(record) + "\n")
+    entries = history(journal.records())
+    assert [(entry.number, entry.started) for entry in entries] == [
+        (3, "2025-01-01"),
+        (2, "1970-01-01"),
+        (1, "2026-03-01"),
+    ]
+
+
+def test_an_entry_tells_who_what_and_how_it_ended(journal: Journal) -> None:
+    facts = {"release": A, "strategy": "recreate", "subject": "Fix", "author": "Kim"}
+    journal.write("begin", "run-1", kind="up", by="deploy", origin="ci-7", **facts)
+    end = {"result": "failed", "reason": "never healthy", "seconds": 61.5, "downtime_s": 60.25}
+    journal.write("end", "run-1", **end)
+    (entry,) = history(journal.records())
+    assert (entry.run, entry.kind, entry.release, entry.strategy) == ("run-1", "up", A, "recreate")
+    assert (entry.subject, entry.author, entry.by, entry.origin) == (
+        "Fix",
+        "Kim",
+        "deploy",
+        "ci-7",
+    )
+    assert (entry.result, entry.reason, entry.seconds, entry.downtime_s) == (
+        "failed",
+        "never healthy",
+        61.5,
+        60.25,
+    )
+
+
+def test_a_run_that_never_ended_is_running(journal: Journal) -> None:
+    journal.write("begin", "run-1", kind="up", release=A)
+    (entry,) = history(journal.records())
+    assert (entry.result, entry.seconds, entry.downtime_s) == ("running", None, None)
+
+
+def test_steps_and_commits_are_no_entries(journal: Journal) -> None:
+    run(journal, A)
+    journal.write("step", "run-0", state="begin", step="Start")
+    assert len(history(journal.records())) == 1

@@ -1,0 +1,104 @@
+"""What serves, and what does not fit together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from releasekit.observed import Backing, Health, Nginx, Observed, Replica, Route, Upstream
+from releasekit.status import status_of
+
+A, B = "1a" * 20 + "~aaaaaaaa", "2b" * 20 + "~bbbbbbbb"
+WEB = Replica("web", "blue", "shop-releases-web-blue-1", A, "c1", health=Health.HEALTHY)
+WORKER = Replica("worker", "blue", "shop-releases-worker-blue-1", A, "c2")
+OTHER = Replica("web", "green", "shop-releases-web-green-1", B, "c3")
+
+
+def nginx(*names: str) -> Nginx:
+    return Nginx((1, 30, 6), running=True, loaded=Route((Upstream("web", names),), "7"))
+
+
+WELL = Observed("shop", (WEB, WORKER), (Backing("db", "d1"),), nginx(WEB.name), A, frozenset({A}))
+
+
+def test_where_all_is_well_there_is_no_problem() -> None:
+    status = status_of(WELL)
+    assert (status.live, status.problems, status.observed) == (A, (), WELL)
+
+
+def test_without_nginx_what_is_recorded_is_live() -> None:
+    status = status_of(replace(WELL, replicas=(WORKER,), nginx=None))
+    assert (status.live, status.problems) == (A, ())
+
+
+def test_before_the_first_release_nothing_is_live_and_nothing_is_wrong() -> None:
+    status = status_of(Observed("shop", nginx=Nginx((1, 30, 6))))
+    assert (status.live, status.problems) == ("", ())
+
+
+def test_a_stopped_release_that_waits_for_a_rollback_is_no_problem() -> None:
+    waiting = replace(OTHER, running=False)
+    assert status_of(replace(WELL, replicas=(WEB, WORKER, waiting))).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("observed", "live", "problem"),
+    [
+        (
+            replace(WELL, replicas=(WEB, OTHER), nginx=nginx(WEB.name, OTHER.name)),
+            "",
+            "nginx sends traffic to several releases: 1a1a1a1, 2b2b2b2",
+        ),
+        (
+            replace(WELL, replicas=(OTHER,), nginx=nginx(OTHER.name)),
+            B,
+            "2b2b2b2 serves, but 1a1a1a1 is recorded as current",
+        ),
+        (replace(WELL, current=""), A, "1a1a1a1 serves, but nothing is recorded as current"),
+        (replace(WELL, nginx=Nginx((1, 30, 6))), "", "nginx does not run"),
+        (
+            replace(WELL, nginx=Nginx((1, 30, 6), running=True)),
+            "",
+            "nginx does not say which route it serves",
+        ),
+        (
+            replace(WELL, nginx=nginx(WEB.name, "gone-1")),
+            A,
+            "nginx sends traffic to gone-1, which does not exist",
+        ),
+        (
+            replace(WELL, replicas=(replace(WEB, running=False),)),
+            A,
+            "shop-releases-web-blue-1 gets traffic, but does not run",
+        ),
+        (
+            replace(WELL, replicas=(replace(WEB, health=Health.UNHEALTHY),)),
+            A,
+            "shop-releases-web-blue-1 gets traffic, but is unhealthy, as Docker says",
+        ),
+        (
+            replace(WELL, replicas=(WEB, replace(WORKER, running=False))),
+            A,
+            "shop-releases-worker-blue-1 does not run",
+        ),
+        (
+            replace(WELL, replicas=(WEB, replace(WORKER, health=Health.UNHEALTHY))),
+            A,
+            "shop-releases-worker-blue-1 is unhealthy, as Docker says",
+        ),
+        (
+            replace(WELL, replicas=(replace(WORKER, running=False),), nginx=None),
+            A,
+            "shop-releases-worker-blue-1 does not run",
+        ),
+        (
+            replace(WELL, backing=(Backing("db", "d1", running=False),)),
+            A,
+            "backing service db does not run",
+        ),
+    ],
+)
+def test_each_thing_that_does_not_fit_is_told(observed: Observed, live: str, problem: str) -> None:
+    status = status_of(observed)
+    assert (status.live, status.problems) == (live, (problem,))
