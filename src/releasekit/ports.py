@@ -157,10 +157,11 @@ class Router(Protocol):
         """Why nginx would not load a route of `services`, as it is configured; "" if it would."""
         ...
 
-    def apply(self, upstreams: Sequence[Upstream]) -> None:
+    def apply(self, upstreams: Sequence[Upstream]) -> bool:
         """Write, test and load the route; starts nginx when it does not run.
 
-        Raises `RouteRefused` with the old file back in place.
+        Returns whether nginx had to load it: it is left alone when it serves just that. Raises
+        `RouteRefused` with the old file back in place.
         """
         ...
 

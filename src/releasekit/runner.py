@@ -68,6 +68,10 @@ class Runner:
     events: EventSink
     is_stopped: Callable[[], bool] = lambda: False
     downtime: Downtime = field(default_factory=Downtime)
+    _answered: float = field(default=0.0, init=False)
+    """When the replicas of the last `AwaitHealthy` began to answer."""
+    _is_loaded: bool = field(default=False, init=False)
+    """Whether nginx served the last `Route` already, so that it was not loaded anew."""
 
     def run(self, plan: Plan, run: str) -> None:
         """Run every step; raises what the failing step raised, or `Interrupted`.
@@ -116,7 +120,7 @@ class Runner:
             case AwaitHealthy():
                 self._await_healthy(step)
             case Route():
-                self._routed.apply(step.upstreams)
+                self._is_loaded = not self._routed.apply(step.upstreams)
             case ConfirmRoute():
                 self._confirm(step)
             case Drain():
@@ -126,7 +130,7 @@ class Runner:
             case Remove():
                 self.engine.remove([replica.id for replica in step.replicas])
             case MarkCurrent():
-                self._end_downtime()
+                self._end_downtime(self.clock.now())
                 self.journal.write("commit", run, release=step.release)
             case _:
                 assert_never(step)
@@ -156,10 +160,11 @@ class Runner:
             failing = [name for _, name in step.replicas if good[name] < GOOD_IN_A_ROW]
             raise self._never_healthy(failing, error.message) from error
         if self.router is None:
-            self._end_downtime()  # nobody else can tell that the services answer
+            self._end_downtime(self._answered)  # nobody else can tell that the services answer
 
     def _unhealthy(self, step: AwaitHealthy, good: dict[str, int]) -> str:
         """Probe what is not yet proven; what is missing, or "" when all are healthy."""
+        began = self.clock.now()
         waiting = [pair for pair in step.replicas if good[pair[1]] < GOOD_IN_A_ROW]
         probes = self.engine.probe(step.release, waiting)
         lost = {name: probe.detail for name, probe in probes.items() if probe.is_lost}
@@ -167,6 +172,8 @@ class Runner:
             raise self._never_healthy(lost, _listed(lost))
         for name, probe in probes.items():
             good[name] = good[name] + 1 if probe.is_healthy else 0
+            if good[name] == 1:
+                self._answered = began
         return _listed({n: p.detail for n, p in probes.items() if good[n] < GOOD_IN_A_ROW})
 
     def _never_healthy(self, failing: Iterable[str], why: str) -> NeverHealthy:
@@ -174,21 +181,29 @@ class Runner:
         return NeverHealthy(f"not healthy: {why}", log_tail=tails)
 
     def _confirm(self, step: ConfirmRoute) -> None:
+        missing: list[str] = []
+
         def look() -> str:
             self._stop_on_request()
             return self._routed.unconfirmed()
+
+        def tell(detail: str) -> None:
+            missing.append(detail)
+            self.events(StepProgress(step, detail))
 
         try:
             wait_until(
                 look,
                 deadline_s=CONFIRM_DEADLINE_S,
                 clock=self.clock,
-                on_detail=lambda detail: self.events(StepProgress(step, detail)),
+                on_detail=tell,
                 longest_pause_s=0.05,
             )
         except DeadlineExceeded as error:
             raise RouteRefused(f"nginx does not serve the route: {error.message}") from error
-        self._end_downtime()
+        # What nginx knew already it has served since the replicas answer.
+        was_served = self._is_loaded and not missing
+        self._end_downtime(self._answered if was_served else self.clock.now())
 
     def _drain(self, step: Drain) -> None:
         def look() -> str:
@@ -219,9 +234,9 @@ class Runner:
         if self.downtime.since is None and {r.service for r in step.replicas} & {*plan.downtime}:
             self.downtime.since = now
 
-    def _end_downtime(self) -> None:
+    def _end_downtime(self, now: float) -> None:
         if self.downtime.since is not None:
-            self.downtime.seconds = self.clock.now() - self.downtime.since
+            self.downtime.seconds = now - self.downtime.since
             self.downtime.since = None
             self.events(DowntimeMeasured(self.downtime.seconds))
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(120)
 EXAMPLES = settings(
     derandomize=True,
     deadline=None,
-    max_examples=400,
+    max_examples=300,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 A_STRATEGY = st.sampled_from(STRATEGIES)

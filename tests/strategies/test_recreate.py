@@ -34,9 +34,10 @@ def test_the_first_release_ever_starts_everything_under_plain_names() -> None:
 recreate to aaaaaaa; downtime: none
 1 prepare EnsureBacking db cache   (not running)
 2 shift   Start         web x1 worker x1 of aaaaaaa   (the release to serve)
-2 shift   AwaitHealthy  shop-web-1 shop-worker-1   (done when it is proven healthy)
+2 shift   AwaitHealthy  shop-web-1   (done when it is proven healthy)
 2 shift   Route         web -> shop-web-1   (aaaaaaa is healthy)
 2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)
+2 shift   AwaitHealthy  shop-worker-1   (done when it is proven healthy)
 3 settle  MarkCurrent   aaaaaaa   (the commit point)"""
     assert EMPTY_HOST.recreate(target(A)) == golden
 
@@ -59,9 +60,10 @@ def test_the_next_release_stops_the_old_one_first_and_compose_replaces_it() -> N
 recreate to bbbbbbb; downtime: web, worker
 2 shift   Stop          shop-web-1 shop-worker-1   (recreate stops before it starts)
 2 shift   Start         web x1 worker x1 of bbbbbbb   (the release to serve)
-2 shift   AwaitHealthy  shop-web-1 shop-worker-1   (done when it is proven healthy)
+2 shift   AwaitHealthy  shop-web-1   (done when it is proven healthy)
 2 shift   Route         web -> shop-web-1   (bbbbbbb is healthy)
 2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)
+2 shift   AwaitHealthy  shop-worker-1   (done when it is proven healthy)
 3 settle  MarkCurrent   bbbbbbb   (the commit point)"""
     assert RECREATED_A.recreate(target(B)) == golden
 
@@ -76,9 +78,10 @@ recreate to bbbbbbb; downtime: web, worker
 1 prepare EnsureBacking cache   (not running)
 2 shift   Stop          shop-web-1 shop-worker-1   (recreate stops before it starts)
 2 shift   Start         web x1 worker x1 of bbbbbbb   (the release to serve)
-2 shift   AwaitHealthy  shop-web-1 shop-worker-1   (done when it is proven healthy)
+2 shift   AwaitHealthy  shop-web-1   (done when it is proven healthy)
 2 shift   Route         web -> shop-web-1   (bbbbbbb is healthy)
 2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)
+2 shift   AwaitHealthy  shop-worker-1   (done when it is proven healthy)
 3 settle  MarkCurrent   bbbbbbb   (the commit point)"""
     assert RECREATED_A.with_backing("db").recreate(target(B)) == golden
 
@@ -88,9 +91,10 @@ def test_three_replicas_instead_of_one_replace_it() -> None:
 recreate to bbbbbbb; downtime: web, worker
 2 shift   Stop          shop-web-1 shop-worker-1   (recreate stops before it starts)
 2 shift   Start         web x3 worker x1 of bbbbbbb   (the release to serve)
-2 shift   AwaitHealthy  shop-web-1 shop-web-2 shop-web-3 shop-worker-1   (done when it is proven healthy)
+2 shift   AwaitHealthy  shop-web-1 shop-web-2 shop-web-3   (done when it is proven healthy)
 2 shift   Route         web -> shop-web-1,shop-web-2,shop-web-3   (bbbbbbb is healthy)
 2 shift   ConfirmRoute  web -> shop-web-1,shop-web-2,shop-web-3   (exit 0 of a reload proves nothing)
+2 shift   AwaitHealthy  shop-worker-1   (done when it is proven healthy)
 3 settle  MarkCurrent   bbbbbbb   (the commit point)"""
     assert RECREATED_A.recreate(target(B, WEB_3, WORKER)) == golden
 
@@ -102,9 +106,10 @@ recreate to bbbbbbb; downtime: web, worker
 2 shift   Stop          shop-web-1 shop-web-2 shop-web-3 shop-worker-1   (recreate stops before it starts)
 2 shift   Remove        shop-web-2 shop-web-3   (compose would count on from it)
 2 shift   Start         web x1 worker x1 of bbbbbbb   (the release to serve)
-2 shift   AwaitHealthy  shop-web-1 shop-worker-1   (done when it is proven healthy)
+2 shift   AwaitHealthy  shop-web-1   (done when it is proven healthy)
 2 shift   Route         web -> shop-web-1   (bbbbbbb is healthy)
 2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)
+2 shift   AwaitHealthy  shop-worker-1   (done when it is proven healthy)
 3 settle  MarkCurrent   bbbbbbb   (the commit point)"""
     assert three.recreate(target(B)) == golden
 
@@ -114,9 +119,10 @@ def test_a_service_that_the_new_release_no_longer_has_is_removed() -> None:
 recreate to bbbbbbb; downtime: api, web, worker
 2 shift   Stop          shop-api-1 shop-web-1 shop-worker-1   (recreate stops before it starts)
 2 shift   Start         web x1 worker x1 of bbbbbbb   (the release to serve)
-2 shift   AwaitHealthy  shop-web-1 shop-worker-1   (done when it is proven healthy)
+2 shift   AwaitHealthy  shop-web-1   (done when it is proven healthy)
 2 shift   Route         web -> shop-web-1   (bbbbbbb is healthy)
 2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)
+2 shift   AwaitHealthy  shop-worker-1   (done when it is proven healthy)
 3 settle  MarkCurrent   bbbbbbb   (the commit point)
 3 settle  Remove        shop-api-1   (nothing goes back to it)"""
     assert RECREATED_A.having([replica("api", PLAIN, A)]).recreate(target(B)) == golden
@@ -141,9 +147,10 @@ def test_an_old_nginx_makes_no_difference() -> None:
 recreate to bbbbbbb; downtime: web, worker
 2 shift   Stop          shop-web-1 shop-worker-1   (recreate stops before it starts)
 2 shift   Start         web x1 worker x1 of bbbbbbb   (the release to serve)
-2 shift   AwaitHealthy  shop-web-1 shop-worker-1   (done when it is proven healthy)
+2 shift   AwaitHealthy  shop-web-1   (done when it is proven healthy)
 2 shift   Route         web -> shop-web-1   (bbbbbbb is healthy)
 2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)
+2 shift   AwaitHealthy  shop-worker-1   (done when it is proven healthy)
 3 settle  MarkCurrent   bbbbbbb   (the commit point)"""
     assert RECREATED_A.with_nginx(version=OLD_NGINX).recreate(target(B)) == golden
 
@@ -153,9 +160,10 @@ def test_an_nginx_that_does_not_run_is_started_by_the_route() -> None:
 recreate to bbbbbbb; downtime: web, worker
 2 shift   Stop          shop-web-1 shop-worker-1   (recreate stops before it starts)
 2 shift   Start         web x1 worker x1 of bbbbbbb   (the release to serve)
-2 shift   AwaitHealthy  shop-web-1 shop-worker-1   (done when it is proven healthy)
+2 shift   AwaitHealthy  shop-web-1   (done when it is proven healthy)
 2 shift   Route         web -> shop-web-1   (bbbbbbb is healthy)
 2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)
+2 shift   AwaitHealthy  shop-worker-1   (done when it is proven healthy)
 3 settle  MarkCurrent   bbbbbbb   (the commit point)"""
     assert RECREATED_A.with_nginx(running=False, loaded=None).recreate(target(B)) == golden
 
@@ -168,9 +176,10 @@ def test_an_adopted_stack_is_replaced() -> None:
 recreate to bbbbbbb; downtime: web, worker
 2 shift   Stop          shop-web-1 shop-worker-1   (recreate stops before it starts)
 2 shift   Start         web x1 worker x1 of bbbbbbb   (the release to serve)
-2 shift   AwaitHealthy  shop-web-1 shop-worker-1   (done when it is proven healthy)
+2 shift   AwaitHealthy  shop-web-1   (done when it is proven healthy)
 2 shift   Route         web -> shop-web-1   (bbbbbbb is healthy)
 2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)
+2 shift   AwaitHealthy  shop-worker-1   (done when it is proven healthy)
 3 settle  MarkCurrent   bbbbbbb   (the commit point)"""
     assert PLAIN_A.committed(A).recreate(target(B)) == golden
 
@@ -180,9 +189,10 @@ def test_a_stack_of_an_unknown_release_is_replaced() -> None:
 recreate to bbbbbbb; downtime: web, worker
 2 shift   Stop          shop-web-1 shop-worker-1   (recreate stops before it starts)
 2 shift   Start         web x1 worker x1 of bbbbbbb   (the release to serve)
-2 shift   AwaitHealthy  shop-web-1 shop-worker-1   (done when it is proven healthy)
+2 shift   AwaitHealthy  shop-web-1   (done when it is proven healthy)
 2 shift   Route         web -> shop-web-1   (bbbbbbb is healthy)
 2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)
+2 shift   AwaitHealthy  shop-worker-1   (done when it is proven healthy)
 3 settle  MarkCurrent   bbbbbbb   (the commit point)"""
     assert PREPARED.having(replicas(UNKNOWN, PLAIN)).recreate(target(B)) == golden
 
@@ -195,9 +205,10 @@ def test_after_blue_green_both_slots_are_cleared() -> None:
 recreate to ccccccc; downtime: web, worker
 2 shift   Stop          shop-releases-web-green-1 shop-releases-worker-green-1   (recreate stops before it starts)
 2 shift   Start         web x1 worker x1 of ccccccc   (the release to serve)
-2 shift   AwaitHealthy  shop-web-1 shop-worker-1   (done when it is proven healthy)
+2 shift   AwaitHealthy  shop-web-1   (done when it is proven healthy)
 2 shift   Route         web -> shop-web-1   (ccccccc is healthy)
 2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)
+2 shift   AwaitHealthy  shop-worker-1   (done when it is proven healthy)
 3 settle  MarkCurrent   ccccccc   (the commit point)
 3 settle  Remove        shop-releases-web-blue-1 shop-releases-web-green-1 shop-releases-worker-blue-1 shop-releases-worker-green-1   (nothing goes back to it)"""
     assert GREEN_B.recreate(target(C)) == golden
@@ -223,9 +234,10 @@ def test_killed_after_the_stop_it_goes_on_with_the_start() -> None:
     golden = """\
 recreate to bbbbbbb; downtime: none
 2 shift   Start         web x1 worker x1 of bbbbbbb   (the release to serve)
-2 shift   AwaitHealthy  shop-web-1 shop-worker-1   (done when it is proven healthy)
+2 shift   AwaitHealthy  shop-web-1   (done when it is proven healthy)
 2 shift   Route         web -> shop-web-1   (bbbbbbb is healthy)
 2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)
+2 shift   AwaitHealthy  shop-worker-1   (done when it is proven healthy)
 3 settle  MarkCurrent   bbbbbbb   (the commit point)"""
     assert stopped.recreate(target(B)) == golden
 
@@ -246,9 +258,10 @@ def test_a_half_started_release_is_completed() -> None:
     golden = """\
 recreate to bbbbbbb; downtime: none
 2 shift   Start         worker x1 of bbbbbbb   (the release to serve)
-2 shift   AwaitHealthy  shop-web-1 shop-worker-1   (done when it is proven healthy)
+2 shift   AwaitHealthy  shop-web-1   (done when it is proven healthy)
 2 shift   Route         web -> shop-web-1   (bbbbbbb is healthy)
 2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)
+2 shift   AwaitHealthy  shop-worker-1   (done when it is proven healthy)
 3 settle  MarkCurrent   bbbbbbb   (the commit point)"""
     assert half.recreate(target(B)) == golden
 
@@ -259,9 +272,10 @@ def test_the_way_back_stops_the_failed_release_and_starts_the_old_one() -> None:
 recreate to aaaaaaa; downtime: web, worker
 2 shift   Stop          shop-web-1 shop-worker-1   (recreate stops before it starts)
 2 shift   Start         web x1 worker x1 of aaaaaaa   (the release to serve)
-2 shift   AwaitHealthy  shop-web-1 shop-worker-1   (done when it is proven healthy)
+2 shift   AwaitHealthy  shop-web-1   (done when it is proven healthy)
 2 shift   Route         web -> shop-web-1   (aaaaaaa is healthy)
-2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)"""
+2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)
+2 shift   AwaitHealthy  shop-worker-1   (done when it is proven healthy)"""
     assert failed.recreate(target(A)) == golden
 
 
@@ -278,9 +292,10 @@ def test_when_both_slots_get_traffic_both_are_stopped() -> None:
 recreate to ccccccc; downtime: web, worker
 2 shift   Stop          shop-releases-web-blue-1 shop-releases-web-green-1 shop-releases-worker-blue-1 shop-releases-worker-green-1   (recreate stops before it starts)
 2 shift   Start         web x1 worker x1 of ccccccc   (the release to serve)
-2 shift   AwaitHealthy  shop-web-1 shop-worker-1   (done when it is proven healthy)
+2 shift   AwaitHealthy  shop-web-1   (done when it is proven healthy)
 2 shift   Route         web -> shop-web-1   (ccccccc is healthy)
 2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)
+2 shift   AwaitHealthy  shop-worker-1   (done when it is proven healthy)
 3 settle  MarkCurrent   ccccccc   (the commit point)
 3 settle  Remove        shop-releases-web-blue-1 shop-releases-web-green-1 shop-releases-worker-blue-1 shop-releases-worker-green-1   (nothing goes back to it)"""
     assert BOTH.recreate(target(C)) == golden

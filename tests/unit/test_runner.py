@@ -373,15 +373,16 @@ def when(events: Sequence[Event], kind: type[Step]) -> int:
 
 
 @pytest.mark.parametrize(("nginx", "gate"), [(NGINX, ConfirmRoute), (None, AwaitHealthy)])
-def test_downtime_is_measured_from_the_first_stop_to_the_confirmation(
+def test_downtime_is_measured_from_the_first_stop_to_the_first_answer_that_was_confirmed(
     nginx: Nginx | None, gate: type[Step]
 ) -> None:
     simulator = recreated(nginx)
     began = simulator.world.clock.now()
     ended = simulator.run(to(simulator, B), Recreate())
     took = simulator.world.clock.now() - began
-    assert ended.downtime_s == pytest.approx(took, abs=0.1)
-    assert ended.downtime_s > 2.0
+    assert ended.downtime_s is not None
+    assert 2.0 < ended.downtime_s < took
+    assert ended.downtime_s == pytest.approx(took, abs=0.3)  # the proof comes after the answer
     (measured,) = (index for index, e in enumerate(ended.events) if isinstance(e, DowntimeMeasured))
     assert measured == when(ended.events, gate) - 1
 

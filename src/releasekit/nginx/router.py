@@ -192,7 +192,7 @@ class NginxRouter:
         dump = self._container.dump(self._nginx or ["nginx"], placeholder(services))
         return include_problem(dump, self._container.managed_path, services)
 
-    def apply(self, upstreams: Sequence[Upstream]) -> None:
+    def apply(self, upstreams: Sequence[Upstream]) -> bool:
         names = sorted(Route(tuple(upstreams)).resolved)
         (loaded, _), peers = together(self._look, lambda: self._peers(names))
         nginx = Nginx(self._version_of(loaded))
@@ -202,12 +202,14 @@ class NginxRouter:
         )
         self._before = frozenset()
         same = Route(route.upstreams, loaded.route.generation) if loaded else route
-        if loaded and self._host.read(self._path) in draft(same):
-            # nginx runs these very bytes, and a reload would close idle keep-alive connections.
+        # A reload of the very bytes that nginx runs would only close idle keep-alive connections.
+        is_loaded = loaded is not None and self._host.read(self._path) in draft(same)
+        if is_loaded:
             route = same
         else:
             self._put(draft(route), self._load if self._facts.is_running else self._boot)
         self._applied = _Applied(route, passages(route, peers, nginx))
+        return not is_loaded
 
     def unconfirmed(self) -> str:
         if self._applied is None:

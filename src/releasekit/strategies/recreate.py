@@ -51,7 +51,7 @@ class Recreate:
             steps.append(Stop(stopping, "recreate stops before it starts", Phase.SHIFT))
         if surplus:
             steps.append(Remove(surplus, "compose would count on from it", Phase.SHIFT))
-        steps += [*_start(target, places), *_route(observed, target)]
+        steps += [*_start(target, places), *_prove(observed, target)]
         if observed.current != target.release:
             steps.append(MarkCurrent(target.release, "the commit point"))
         gone = tuple(replica for replica in old if replica not in {*replaced, *surplus})
@@ -85,13 +85,25 @@ def _by_compose(places: Iterable[Place]) -> tuple[tuple[Replica, ...], tuple[Rep
 
 def _start(target: Target, places: Iterable[Place]) -> tuple[Step, ...]:
     missing = tuple((p.service.name, p.service.replicas) for p in places if not p.is_standing)
+    return (Start(target.release, PLAIN, missing, "the release to serve", Phase.SHIFT),)
+
+
+def _prove(observed: Observed, target: Target) -> tuple[Step, ...]:
+    """The downtime ends with the route: whoever waits for no request is proven after it."""
+    route = _route(observed, target)
+    asked = {service.name for service in target.services if service.port is not None}
+    names = target.names(PLAIN)
+    first = tuple(pair for pair in names if pair[0] in asked) if route else names
+    then = tuple(pair for pair in names if pair not in first)
+    return (*_await(target, first), *route, *_await(target, then))
+
+
+def _await(target: Target, names: tuple[tuple[str, str], ...]) -> tuple[Step, ...]:
+    if not names:
+        return ()
     cause = "done when it is proven healthy"
-    return (
-        Start(target.release, PLAIN, missing, "the release to serve", Phase.SHIFT),
-        AwaitHealthy(
-            target.release, target.names(PLAIN), target.health_timeout_s, cause, Phase.SHIFT
-        ),
-    )
+    deadline = target.health_timeout_s
+    return (AwaitHealthy(target.release, names, deadline, cause, Phase.SHIFT),)
 
 
 def _route(observed: Observed, target: Target) -> tuple[Step, ...]:

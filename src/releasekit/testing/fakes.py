@@ -402,7 +402,7 @@ class FakeRouter:
     def problem(self, services: Sequence[str]) -> str:
         return ""
 
-    def apply(self, upstreams: Sequence[Upstream]) -> None:
+    def apply(self, upstreams: Sequence[Upstream]) -> bool:
         with self.world.touched():
             nginx = self.observe()
             known = [
@@ -411,9 +411,11 @@ class FakeRouter:
             ]
             route = Route(tuple(known), f"{self.world.clock.now():.3f}")
             self._require_peers(route, nginx)
-            if nginx.loaded is None or nginx.loaded.upstreams != route.upstreams or self._moved():
+            is_loaded = nginx.loaded is not None and nginx.loaded.upstreams == route.upstreams
+            if not is_loaded or self._moved():
                 self.world.load(route)
             self._applied = route.upstreams
+            return not is_loaded or self._moved()
 
     def _require_peers(self, route: Route, nginx: Nginx) -> None:
         for name in sorted(route.resolved):
