@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from releasekit.compose.problems import slot_problems
 from releasekit.errors import NeedsPerson, UsageError
 from releasekit.ports import Host
 from releasekit.release import Release
@@ -61,6 +62,14 @@ class Bundle:
 
     def service(self, name: str) -> Service:
         return next(b.service for b in self.services if b.service.name == name)
+
+    @property
+    def only_one_can_run(self) -> bool:
+        """Whether this release cannot run beside another one: it was released by `recreate`."""
+        has_route = self.nginx_service is not None or all(
+            b.service.port is None for b in self.services
+        )
+        return not has_route or bool(slot_problems(self.model, self.app))
 
     def networks(self, service: str | None) -> tuple[str, ...]:
         """The real names of the networks that `service` is on."""
@@ -120,4 +129,6 @@ class BundleStore:
         return None if text is None else Bundle.from_json(text)
 
     def ids(self) -> tuple[str, ...]:
-        return self._host.list_dir(self._folder)
+        """The releases that are stored whole."""
+        names = self._host.list_dir(self._folder)
+        return tuple(n for n in names if "bundle.json" in self._host.list_dir(self.folder(n)))

@@ -76,6 +76,7 @@ class _World:
     has_nginx: bool
     running: dict[str, str]  # name -> release
     places: dict[str, tuple[str, str]]  # name -> service and slot, of all that is there
+    ids: frozenset[str]  # of the containers that may be stopped
     healthy: set[str]
     route: tuple[Upstream, ...]
     confirmed: set[str]
@@ -96,6 +97,7 @@ class _World:
             has_nginx=nginx is not None,
             running=running,
             places={r.name: (r.service, r.slot) for r in observed.replicas},
+            ids=frozenset(r.id for r in observed.replicas),
             healthy=set(names),
             route=observed.route.upstreams,
             confirmed=set(names),
@@ -109,8 +111,10 @@ class _World:
 
     def take(self, step: Step) -> None:  # noqa: C901  # a case a step
         match step:
-            case Pull() | EnsureBacking():
+            case Pull():
                 pass
+            case EnsureBacking():
+                self._ensure_backing(step)
             case Start():
                 self._start(step)
             case Announce():
@@ -131,6 +135,10 @@ class _World:
                 self._mark(step)
             case _:
                 assert_never(step)
+
+    def _ensure_backing(self, step: EnsureBacking) -> None:
+        for service in set(step.services) - set(self.target.backing):
+            self.broken("only backing services of the target are ensured", service)
 
     def _start(self, step: Start) -> None:
         for service, count in step.replicas:
@@ -191,7 +199,14 @@ class _World:
         self.confirmed = _names(self.route)
         self.is_confirmed = True
 
+    def _must_be_known(self, step: Stop | Remove) -> None:
+        """The runner goes by the id: it must be an app service's container, and no other."""
+        for replica in step.replicas:
+            if replica.id not in self.ids:
+                self.broken("only observed replicas are stopped or removed", replica.name)
+
     def _stop(self, step: Stop) -> None:
+        self._must_be_known(step)
         for replica in step.replicas:
             if replica.service not in self.downtime:
                 self._must_be_free(replica.name)
@@ -207,6 +222,7 @@ class _World:
             self.broken("nothing is stopped that still has requests in flight", name)
 
     def _remove(self, step: Remove) -> None:
+        self._must_be_known(step)
         for replica in step.replicas:
             if self.running.get(replica.name) == replica.release:
                 self.broken("only what was stopped is removed", replica.name)

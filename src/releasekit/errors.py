@@ -13,6 +13,7 @@ ReleasekitError
 ├── EngineError               Docker does not answer, or not as needed (exit 2)
 ├── CommandFailed             a command on the host failed (exit 1)
 │   └── DeadlineExceeded      it took too long
+├── HostError                 a file on the host cannot be read or written (exit 1)
 ├── StepFailed                a step of a release failed (exit 1)
 │   ├── NeverHealthy          a replica did not become healthy
 │   └── RouteRefused          nginx refused the route, or does not serve it
@@ -98,6 +99,10 @@ class DeadlineExceeded(CommandFailed):
     pass
 
 
+class HostError(ReleasekitError):
+    pass
+
+
 class StepFailed(ReleasekitError):
     """`log_tail`: the last lines that the failing containers logged, by container name."""
 
@@ -128,7 +133,15 @@ class ReleaseFailed(ReleasekitError):
 
 
 class NeedsPerson(ReleasekitError):
+    """`reason`: what went wrong first, where something did."""
+
     exit_code = 3
+
+    def __init__(
+        self, message: str, *, hint: str = "", reason: ReleasekitError | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
 
 
 class Locked(ReleasekitError):

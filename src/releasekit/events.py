@@ -67,7 +67,8 @@ class DowntimeMeasured:
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """`result` is "released", "rolled-back", "nothing-to-do", "failed" or "interrupted"."""
+    """`result` is "released", "rolled-back", "nothing-to-do", "failed", "interrupted", or
+    "degraded" when the way back failed too. A run that was killed has no such event."""
 
     run: str
     result: str
@@ -88,6 +89,22 @@ Event = (
     | RunEnded
 )
 EventSink = Callable[[Event], None]
+
+
+def unbreakable(sink: EventSink) -> EventSink:
+    """`sink`, switched off for good once it fails: who only watches stops no release."""
+    is_broken = False
+
+    def emit(event: Event) -> None:
+        nonlocal is_broken
+        if is_broken:
+            return
+        try:
+            sink(event)
+        except Exception:  # whatever a caller's function raises
+            is_broken = True
+
+    return emit
 
 
 def ignore(event: Event) -> None:

@@ -176,6 +176,8 @@ def _checked(path: Path, *args: str, stdin: str = "", env: Mapping[str, str] | N
 def _git(
     path: Path, *args: str, stdin: str = "", env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
+    # This process's own, whatever environment `Project.load` was given: HOME and SSH agent, which
+    # git needs, are those of who runs this.
     inherited = {name: value for name, value in os.environ.items() if name not in _REDIRECTS}
     try:
         return subprocess.run(

@@ -53,11 +53,15 @@ def _is_whole(record: Mapping[str, Any]) -> bool:
 
 
 def history(records: Iterable[Mapping[str, Any]]) -> tuple[HistoryEntry, ...]:
-    """The runs, newest first, by their order in the journal and never by a clock."""
+    """The runs, newest first, by their order in the journal and never by a clock.
+
+    Of those that have no end only the newest may be running: the lock lets no second one begin.
+    """
     began = [record for record in records if record["event"] == "begin"]
     ended = {record["run"]: record for record in records if record["event"] == "end"}
+    killed = {"result": "killed"}
     entries = [
-        _entry(number, begin, ended.get(begin["run"], {}))
+        _entry(number, begin, ended.get(begin["run"], killed if number < len(began) else {}))
         for number, begin in enumerate(began, start=1)
     ]
     return tuple(reversed(entries))

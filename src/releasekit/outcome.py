@@ -26,8 +26,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One run as the journal tells it. `started` is UTC in ISO 8601; `result` is "running" for
-    a run that never ended."""
+    """One run as the journal tells it. `started` is UTC in ISO 8601; `result` is that of
+    `RunEnded` ("degraded": the way back failed too), and of a run that did not end "running" for
+    the newest and "killed" for any other."""
 
     number: int
     run: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -84,11 +85,19 @@ class Draft:
         return max(given, default=60.0)
 
 
-def draft(release: Release, settings: Settings, folder: str, model: Model) -> Draft:
-    """The draft of `release`; which services are its app services is decided here."""
+def draft(
+    release: Release, settings: Settings, folder: str, model: Model, probe: Model, probe_tag: str
+) -> Draft:
+    """The draft of `release`; which services are its app services is decided here.
+
+    `probe` is the model with `probe_tag`, which no image has by chance, as `latest` may be the
+    database's tag too.
+    """
     named = [name for name in settings.services if name in model["services"]]
-    app = models.app_services(model, release.tag, named)
-    return Draft(release, settings, folder, model, app)
+    everything = Draft(release, settings, folder, model, ())
+    app = models.app_services(probe, probe_tag, named)
+    released = tuple(name for name in app if name != everything.nginx_service)
+    return replace(everything, app=released)
 
 
 def problems(draft: Draft, strategy: Strategy, nginx_dir: str) -> list[str]:
@@ -102,6 +111,7 @@ def problems(draft: Draft, strategy: Strategy, nginx_dir: str) -> list[str]:
         found += _without_health(draft, strategy)
     if draft.nginx_service is not None:
         found += composed.nginx_problems(model, draft.nginx_service, nginx_dir)
+        found += _without_port(draft, strategy)
     elif strategy.needs_health and any(b.service.port for b in draft.services):
         found.append(
             f"{strategy.name} moves traffic with nginx, and the project has no service `nginx`: "
@@ -126,6 +136,17 @@ def _without_health(draft: Draft, strategy: Strategy) -> list[str]:
     ]
 
 
+def _without_port(draft: Draft, strategy: Strategy) -> list[str]:
+    """nginx would go on asking the containers that are stopped."""
+    if not strategy.needs_health or any(b.service.port for b in draft.services):
+        return []
+    name = draft.app[0] if draft.app else "web"
+    return [
+        f"services: nothing says which service nginx asks, and at which port: give "
+        f"`[services.{name}] port = …` in the settings, or `expose:` one port in the compose file"
+    ]
+
+
 def _is_checked_by_image(draft: Draft, service: str) -> bool:
     image = draft.found.get(draft.images[service])
     return image is not None and bool((image.get("Config") or {}).get("Healthcheck"))
@@ -139,8 +160,8 @@ def pin(draft: Draft, host: Host, store: BundleStore, images: Mapping[str, str])
     """
     sources = [s for s in models.bind_sources(draft.model, draft.app) if host.digest(s)]
     hashes = {source: host.digest(source) or "" for source in sources}
-    digest = models.config_digest(draft.model, draft.app, images, hashes)
-    release = f"{draft.release.tag}~{digest[:8]}"
+    config = models.config_digest(draft.model, draft.app, images, hashes)
+    release = f"{draft.release.tag}~{_digest(config, draft.services)}"
     files = {
         s: f"{store.folder(release)}/files/{hashes[s][:8]}-{PurePath(s).name}" for s in sources
     }
@@ -159,6 +180,16 @@ def pin(draft: Draft, host: Host, store: BundleStore, images: Mapping[str, str])
     return Pinned(bundle, files)
 
 
+def _digest(config: str, services: Iterable[BundledService]) -> str:
+    """What tells this release from another one of the same tag: how its containers run, and where
+    and how they are asked. Limits of time may change without making another release."""
+    asked = [
+        (b.service.name, b.service.port, b.service.replicas, b.health and asdict(b.health))
+        for b in services
+    ]
+    return hashlib.sha256(f"{config} {asked}".encode()).hexdigest()[:8]
+
+
 @dataclass(frozen=True, slots=True)
 class Pinned:
     """A bundle and the files that are copied beside it when it is stored (copy by source)."""
@@ -167,7 +198,8 @@ class Pinned:
     files: Mapping[str, str]
 
     def save(self, store: BundleStore) -> None:
-        if store.load(self.bundle.id) is None:
+        stored = store.load(self.bundle.id)
+        if stored is None or stored.to_json() != self.bundle.to_json():
             store.save(self.bundle, self.files)
 
 

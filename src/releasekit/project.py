@@ -13,7 +13,7 @@ from releasekit import journal as journals
 from releasekit import naming
 from releasekit.check import checked_plan
 from releasekit.errors import UnknownRelease
-from releasekit.events import EventSink, ignore
+from releasekit.events import EventSink, ignore, unbreakable
 from releasekit.outcome import HistoryEntry, Outcome, Status
 from releasekit.plan import Plan
 from releasekit.release import Release, short
@@ -41,7 +41,7 @@ class Project:
     ) -> None:
         self._workspace = workspace
         self._environ = environ
-        self._events = events
+        self._events = unbreakable(events)
 
     @classmethod
     def load(
@@ -82,6 +82,8 @@ class Project:
         Raises `UnknownRelease`, `AmbiguousRelease`, `InvalidRelease` or `DirtyTree`.
         """
         folder = Path(self._workspace.folder)
+        if dirty and sha is not None:
+            raise UnknownRelease(f"{sha} is a commit: `dirty` is for what is checked out")
         if sha is None:
             return Release.from_git(dirty=dirty, path=folder)
         return naming.release_named(sha, folder, lambda: self._workspace.store(self.name).ids())
@@ -140,11 +142,15 @@ class Project:
         with self._workspace.locked(name, f"rollback {to or ''}".strip()):
             records = journal.records()
             stack = journals.committed(records)
-            release = naming.rollback_target(to, stack, store.ids())
+            release = naming.rollback_target(
+                to, stack, store.ids(), journals.ever_committed(records)
+            )
             bundle = store.load(release)
             if bundle is None:
                 raise UnknownRelease(f"{short(release)} is no longer stored on this host")
             chosen = self._strategy(journals.strategy_of(records, stack[-1]))
+            if chosen.needs_health and bundle.only_one_can_run:
+                chosen = self._strategy("recreate")
             run = self._begin("rollback", name, bundle.release)
             site = self._workspace.site(bundle)
             observed, _ = together(site.observe, lambda: self._workspace.require_images(bundle))

@@ -6,10 +6,17 @@ import re
 import secrets
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from releasekit.check import checked_plan
-from releasekit.errors import Interrupted, NeedsPerson, ReleaseFailed, ReleasekitError
+from releasekit.errors import (
+    Interrupted,
+    NeedsPerson,
+    ReleaseFailed,
+    ReleasekitError,
+    StepFailed,
+)
 from releasekit.events import EventSink, PlanMade, RunEnded, RunStarted
 from releasekit.observed import Observed
 from releasekit.outcome import Outcome
@@ -17,6 +24,7 @@ from releasekit.plan import Plan
 from releasekit.recovery import way_back
 from releasekit.release import Release, short
 from releasekit.runner import Downtime
+from releasekit.status import serving_release
 from releasekit.strategies.base import Strategy
 
 if TYPE_CHECKING:
@@ -25,6 +33,9 @@ if TYPE_CHECKING:
     from releasekit.workspace import Workspace
 
 DONE = {"up": "released", "rollback": "rolled-back"}
+LOOK = "look at `releasekit status`, then `releasekit up` or `rollback` once more"
+
+_RESULTS = {Interrupted: "interrupted", NeedsPerson: "degraded"}
 
 
 class Run:
@@ -69,8 +80,12 @@ class Run:
         self._record_begin(site, bundle, strategy)
         try:
             site.runner(self._events, stop, self._downtime).run(plan, self._id)
+        except KeyboardInterrupt:
+            self._revert(site, bundle, strategy, Interrupted("interrupted"))
         except ReleasekitError as error:
             self._revert(site, bundle, strategy, error)
+        except Exception as error:  # a bug of ours or a plugin's leaves nothing half-way either
+            self._revert(site, bundle, strategy, _unexpected(error))
         result = DONE[self._kind]
         self._record_end(site, result)
         return self._ended(result, bundle, strategy, observed)
@@ -99,24 +114,29 @@ class Run:
         self, site: Site, failed: Bundle, strategy: Strategy, error: ReleasekitError
     ) -> NoReturn:
         """Bring the previous release back, then raise what that comes to."""
-        raised: ReleasekitError
-        serving, result = "", "interrupted" if isinstance(error, Interrupted) else "failed"
+        serving = ""
         try:
-            serving = self._go_back(site, failed, strategy)
-            raised = _failure(failed, error, serving)
-        except ReleasekitError as second:
-            result = "degraded"
+            before = self._go_back(site, failed, strategy)
+            serving = serving_release(site.observe())
+            raised = _failure(failed, error, before, serving)
+        except Exception as second:  # whatever it is, a person has to know
             raised = NeedsPerson(
-                f"{error.message}; and the way back failed too: {second.message}",
-                hint="look at `releasekit status`, then `releasekit up` or `rollback` once more",
+                f"{error.message}; and the way back failed too: {_unexpected(second).message}",
+                hint=LOOK,
+                reason=error,
             )
-        self._record_end(site, result, error.message)
+        result = _RESULTS.get(type(raised), "failed")
+        with suppress(ReleasekitError):  # of a full disk: what is raised says it all
+            self._record_end(site, result, error.message)
         ended = RunEnded(self._id, result, failed.id, serving, self._seconds, error.message)
         self._events(ended)
         raise raised from error
 
     def _go_back(self, site: Site, failed: Bundle, strategy: Strategy) -> str:
-        """Observe anew and run the plan to what was current; its id, "" when nothing was."""
+        """Observe anew and run the plan to what was current; its id, "" when nothing was.
+
+        There is no way back from a failed repair of what is current: that stays as it is.
+        """
         observed = site.observe()
         if observed.current == failed.id:
             return failed.id
@@ -131,7 +151,9 @@ class Run:
         self._events(RunStarted(self._id, "revert", project, plan.release))
         self._events(PlanMade(plan))
         # Nothing stops the way back: it ends where users are served.
-        site.runner(self._events, threading.Event(), self._downtime).run(plan, self._id)
+        runner = site.runner(self._events, threading.Event(), self._downtime)
+        runner.must_record = False
+        runner.run(plan, self._id)
 
 
 def run_id(utc: str) -> str:
@@ -139,9 +161,19 @@ def run_id(utc: str) -> str:
     return f"{re.sub('[-:]', '', utc[:19])}-{secrets.token_hex(3)}"
 
 
-def _failure(failed: Bundle, error: ReleasekitError, serving: str) -> ReleasekitError:
+def _unexpected(error: Exception) -> ReleasekitError:
+    if isinstance(error, ReleasekitError):
+        return error
+    return StepFailed(f"unexpected: {type(error).__name__}: {error}")
+
+
+def _failure(failed: Bundle, error: ReleasekitError, before: str, serving: str) -> ReleasekitError:
+    """What it comes to when `before` was to serve again, and `serving` does."""
     what = f"{short(failed.id)} was not released: {error.message}"
-    now = f"{short(serving)} serves as before" if serving else "nothing serves: it was the first"
+    if before and serving != before:
+        now = f"{short(serving)} serves" if serving else "nothing serves"
+        return NeedsPerson(f"{what}; and now {now}", hint=LOOK, reason=error)
+    now = f"{short(serving)} serves as before" if before else "nothing serves: it was the first"
     if isinstance(error, Interrupted):
         return Interrupted(f"{what}; {now}")
     return ReleaseFailed(f"{what}; {now}", reason=error, serving=serving, hint=error.hint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -68,6 +69,8 @@ class Runner:
     events: EventSink
     is_stopped: Callable[[], bool] = lambda: False
     downtime: Downtime = field(default_factory=Downtime)
+    must_record: bool = True
+    """Whether a journal that cannot be written stops the run: not on the way back."""
     _answered: float = field(default=0.0, init=False)
     """When the replicas of the last `AwaitHealthy` began to answer."""
     _is_loaded: bool = field(default=False, init=False)
@@ -93,19 +96,28 @@ class Runner:
 
     def _step(self, step: Step, number: int, total: int, plan: Plan, run: str) -> None:
         name = type(step).__name__
-        self.journal.write("step", run, state="begin", number=number, step=name, what=str(step))
+        self._record(run, state="begin", number=number, step=name, what=str(step))
         self.events(StepStarted(number, total, step))
-        began, error = self.clock.now(), ""
+        began = self.clock.now()
         self._watch_downtime(step, plan, began)
         try:
             self._take(step, plan, run)
         except BaseException as failure:
             error = str(failure) or repr(failure)
+            self.events(StepEnded(number, total, step, self.clock.now() - began, error))
+            with suppress(ReleasekitError):  # a journal that fails too must not hide the failure
+                self._record(run, state="end", number=number, step=name, error=error)
             raise
-        finally:
-            seconds = self.clock.now() - began
-            self.journal.write("step", run, state="end", number=number, step=name, error=error)
-            self.events(StepEnded(number, total, step, seconds, error))
+        self.events(StepEnded(number, total, step, self.clock.now() - began))
+        self._record(run, state="end", number=number, step=name, error="")
+
+    def _record(self, run: str, **facts: object) -> None:
+        try:
+            self.journal.write("step", run, **facts)
+        except ReleasekitError as error:
+            if self.must_record:
+                raise
+            self.events(Warned(f"not in the journal: {error.message}"))
 
     def _take(self, step: Step, plan: Plan, run: str) -> None:  # noqa: C901  # a case a step
         match step:
@@ -143,10 +155,11 @@ class Runner:
 
     def _await_healthy(self, step: AwaitHealthy) -> None:
         good: dict[str, int] = defaultdict(int)
+        seen: dict[str, dict[str, None]] = defaultdict(dict)  # in order, each once
 
         def look() -> str:
             self._stop_on_request()
-            return self._unhealthy(step, good)
+            return self._unhealthy(step, good, seen)
 
         try:
             wait_until(
@@ -158,20 +171,25 @@ class Runner:
             )
         except DeadlineExceeded as error:
             failing = [name for _, name in step.replicas if good[name] < GOOD_IN_A_ROW]
-            raise self._never_healthy(failing, error.message) from error
+            why = _listed({name: ", then ".join(seen[name]) for name in failing})
+            why = f"{why} (waited {step.deadline_s:g} s)"
+            raise self._never_healthy(failing, why) from error
         if self.router is None:
             self._end_downtime(self._answered)  # nobody else can tell that the services answer
 
-    def _unhealthy(self, step: AwaitHealthy, good: dict[str, int]) -> str:
-        """Probe what is not yet proven; what is missing, or "" when all are healthy."""
+    def _unhealthy(
+        self, step: AwaitHealthy, good: dict[str, int], seen: dict[str, dict[str, None]]
+    ) -> str:
+        """Probe every replica, for one that was proven may fall while others boot; what is
+        missing, or "" when all are healthy."""
         began = self.clock.now()
-        waiting = [pair for pair in step.replicas if good[pair[1]] < GOOD_IN_A_ROW]
-        probes = self.engine.probe(step.release, waiting)
+        probes = self.engine.probe(step.release, step.replicas)
         lost = {name: probe.detail for name, probe in probes.items() if probe.is_lost}
         if lost:
             raise self._never_healthy(lost, _listed(lost))
         for name, probe in probes.items():
             good[name] = good[name] + 1 if probe.is_healthy else 0
+            seen[name][probe.detail] = None
             if good[name] == 1:
                 self._answered = began
         return _listed({n: p.detail for n, p in probes.items() if good[n] < GOOD_IN_A_ROW})

@@ -27,14 +27,15 @@ from pydantic import (
 )
 
 from releasekit.errors import SettingsError
+from releasekit.nginx.render import NAME, PATH
 from releasekit.release import TAG
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _PREFIX = "RELEASEKIT_"
-_NOT_SETTINGS = frozenset({"RELEASEKIT_NGINX_DIR", "RELEASEKIT_DEBUG"})
-"""The first is for compose files, which mount that folder; the second is the CLI's own."""
+_NOT_SETTINGS = frozenset({"RELEASEKIT_NGINX_DIR"})
+"""For compose files, which mount that folder."""
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
@@ -85,14 +86,20 @@ HttpStatus = Annotated[int, BeforeValidator(_whole), Field(ge=100, le=599)]
 Text = Annotated[str, _like(r"[^\x00-\x1f\x7f]+", "text, not empty and without control characters")]
 AbsolutePath = Annotated[str, _like(r"/[^\x00-\x1f\x7f]*", "an absolute path")]
 UrlPath = Annotated[
-    str, _like(r"/[!-~]*", 'a path that starts with "/", everything but plain ASCII %-encoded')
+    str,
+    _like(
+        PATH.pattern,
+        'a path that starts with "/", of letters, digits and "._~/%?&=+@:,-", all else %-encoded',
+    ),
 ]
 HostHeader = Annotated[str, _like(r"[A-Za-z0-9._:\[\]-]+", "a host name")]
 ImageTag = Annotated[str, _like(TAG.pattern, "an image tag")]
 VariableName = Annotated[
     str, _like(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")
 ]
-ServiceName = Annotated[str, _like(r"[A-Za-z0-9._-]+", "the name of a compose service")]
+ServiceName = Annotated[
+    str, _like(NAME.pattern, "the name of a compose service, a letter or digit first")
+]
 ProjectName = Annotated[
     str,
     _like(
@@ -140,7 +147,8 @@ class NginxSettings(_Table):
     """The project's own compose service."""
     service: ServiceName = "nginx"
     control_port: Port = 8999
-    """The port, on nginx's own loopback, that tells which route is loaded."""
+    """The port of nginx's container that tells which route is loaded. It listens on every address
+    there, and answers nobody but the container itself and its host."""
 
 
 class Settings(_Table):
@@ -167,10 +175,6 @@ class Settings(_Table):
     """Refinements of app services, by name."""
     nginx: NginxSettings | None = None
     """The nginx in front; else the compose service `nginx`, if there is one."""
-
-    def service(self, name: str) -> ServiceSettings:
-        """The settings of the app service `name`, all defaults when there are none."""
-        return self.services.get(name, ServiceSettings())
 
     def state_root(self, environ: Mapping[str, str], *, uid: int | None = None) -> str:
         """The folder of all releasekit's state for the user `uid` (default: who runs this)."""

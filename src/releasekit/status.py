@@ -18,6 +18,21 @@ def status_of(observed: Observed) -> Status:
     return Status(observed, live, tuple(_problems(observed, live)))
 
 
+def serving_release(observed: Observed) -> str:
+    """The id of the one release that answers clients, as far as can be told; "" for none.
+
+    Where nginx runs and has no route of ours, as in front of a stack that plain compose started,
+    it is the current release, if it runs.
+    """
+    nginx = observed.nginx
+    running = tuple(replica for replica in observed.replicas if replica.running)
+    asked = {replica for replica in observed.routed() if replica.running}
+    if nginx is None or (nginx.running and nginx.loaded is None):
+        asked = {replica for replica in running if replica.release == observed.current}
+    releases = {replica.release for replica in asked}
+    return releases.pop() if len(releases) == 1 else ""
+
+
 def _problems(observed: Observed, live: str) -> Iterator[str]:
     releases = {replica.release for replica in observed.routed()}
     if len(releases) > 1:
@@ -27,7 +42,8 @@ def _problems(observed: Observed, live: str) -> Iterator[str]:
         yield f"{short(live)} serves, but {recorded} is recorded as current"
     yield from _nginx_problems(observed)
     routed = observed.routed()
-    for replica in sorted({*routed, *(observed.of(live) if live else ())}):
+    expected = live or observed.current
+    for replica in sorted({*routed, *(observed.of(expected) if expected else ())}):
         what = f"{replica.name} gets traffic, but" if replica in routed else replica.name
         if not replica.running:
             yield f"{what} does not run"

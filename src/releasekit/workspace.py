@@ -14,13 +14,13 @@ from releasekit.bundle import Bundle, BundleStore
 from releasekit.compose import model as models
 from releasekit.compose.docker import Docker
 from releasekit.compose.resolve import NGINX_DIR_PLACEHOLDER, resolve
-from releasekit.errors import CommandFailed, MissingImage, UsageError
+from releasekit.errors import CommandFailed, MissingImage
 from releasekit.events import EventSink, StepEnded, StepStarted
 from releasekit.journal import Journal, committed
 from releasekit.observed import PLAIN, Observed, Replica
 from releasekit.ports import Clock, Host
 from releasekit.preparing import Draft, Pinned
-from releasekit.release import Release, short
+from releasekit.release import TAG, Release, short
 from releasekit.settings import NginxSettings, Settings, check_env_file
 from releasekit.site import Place, Site, wire
 from releasekit.steps import Pull
@@ -29,7 +29,7 @@ from releasekit.together import together
 
 PROJECT_FILE = "project.json"
 """Tells which folder a project's state belongs to: a rollback reads no compose file."""
-NO_TAG = "unknown"
+NO_TAG = "releasekit-asks-for-the-shape-only"
 """Stands for a tag where only the project's shape is asked."""
 
 
@@ -52,8 +52,9 @@ class Workspace:
         Raises `SettingsError` with every reason why it cannot be released with `strategy`.
         """
         preparing.require(self._env_file_problems())
-        resolved, _, _ = together(
-            lambda: self._resolved(release), self._docker.require_compose, self._docker.preload
+        # Compose first: without it the files seem to be what is wrong.
+        _, resolved, _ = together(
+            self._docker.require_compose, lambda: self._resolved(release), self._docker.preload
         )
         draft = self._with_images(resolved)
         nginx_dir = self.place(draft.project).nginx
@@ -65,10 +66,15 @@ class Workspace:
         return replace(draft, found=self._docker.images(sorted(set(draft.images.values()))))
 
     def _resolved(self, release: Release) -> Draft:
-        model = resolve(self.host, self.settings, self.folder, release.tag, self._environ)
+        model = self._model(release.tag)
+        is_unique = len(release.tag) >= len(NO_TAG)  # a SHA: no other image has it by chance
+        probe, tag = (model, release.tag) if is_unique else (self._model(NO_TAG), NO_TAG)
+        return preparing.draft(release, self.settings, self.folder, model, probe, tag)
+
+    def _model(self, tag: str) -> models.Model:
+        model = resolve(self.host, self.settings, self.folder, tag, self._environ)
         nginx_dir = self.place(str(model["name"])).nginx
-        model = models.with_nginx_dir(model, NGINX_DIR_PLACEHOLDER, nginx_dir)
-        return preparing.draft(release, self.settings, self.folder, model)
+        return models.with_nginx_dir(model, NGINX_DIR_PLACEHOLDER, nginx_dir)
 
     def _env_file_problems(self) -> list[str]:
         if self.settings.env_file is None:
@@ -123,31 +129,28 @@ class Workspace:
             )
 
     def adopted(self, observed: Observed, draft: Draft) -> Adopted | None:
-        """The release that plain compose runs here before the first `up`; None when there is none
-        or when it cannot be told from the images which one it is."""
+        """The release that plain compose runs here before the first `up`; None when there is none.
+
+        It gets the project's files as they are now: what it was started with nobody knows.
+        """
         if observed.current:
             return None  # what plain compose started since then is a stray, not what serves
         unknown = [r for r in observed.replicas if not r.release and r.slot == PLAIN and r.running]
         if not unknown:
             return None
-        tag = self._running_tag(unknown)
-        if tag is None:
-            return None
-        try:
-            earlier = self._resolved(Release(tag))
-        except UsageError:
-            return None
         ids = {replica.service: replica.image for replica in unknown}
-        if not set(earlier.app) <= set(ids):
-            return None
+        earlier = self._resolved(Release(self._running_tag(unknown)))
+        earlier = replace(earlier, app=tuple(name for name in earlier.app if name in ids))
         return Adopted(preparing.pin(earlier, self.host, self.store(draft.project), ids))
 
-    def _running_tag(self, replicas: list[Replica]) -> str | None:
-        """The tag that all of these containers were started with."""
+    def _running_tag(self, replicas: list[Replica]) -> str:
+        """The tag that these containers were started with, or one made up of their images."""
         containers = self._docker.inspect([replica.name for replica in replicas])
         images = [str(c.config.image) for c in containers if c.config is not None]
         tags = {image.rpartition(":")[2] for image in images if ":" in image}
-        return tags.pop() if len(tags) == 1 else None
+        if len(tags) == 1 and TAG.fullmatch(tag := tags.pop()):
+            return tag
+        return f"adopted-{min(r.image for r in replicas).rpartition(':')[2][:12]}"
 
     @property
     def options(self) -> Options:

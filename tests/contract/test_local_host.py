@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
 import os
 import signal
@@ -10,12 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from releasekit.errors import DeadlineExceeded, Locked
+from releasekit.errors import DeadlineExceeded, HostError, Locked
 from releasekit.hosts.local import LocalHost
 
 
@@ -124,6 +125,66 @@ class TestFiles:
         assert host.digest(str(tmp_path)) is None
         assert host.list_dir(missing) == ()
         host.remove(missing)
+
+    def test_what_lies_under_a_file_is_not_there(self, host: LocalHost, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+
+        assert host.read(str(tmp_path / "file" / "x")) is None
+        assert host.list_dir(str(tmp_path / "file")) == ()
+
+    def test_a_line_that_is_written_in_parts_is_whole(
+        self, host: LocalHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write = os.write
+        monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+
+        host.append(str(tmp_path / "journal"), "장바구니\n")
+
+        assert host.read(str(tmp_path / "journal")) == "장바구니\n"
+
+    def test_what_the_system_refuses_names_the_file(self, host: LocalHost, tmp_path: Path) -> None:
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        (tmp_path / "file").touch()
+        under = str(tmp_path / "file" / "x")
+        calls: list[Callable[[], object]] = [
+            lambda: host.read(str(folder)),
+            lambda: host.write(under, ""),
+            lambda: host.append(under, ""),
+            lambda: host.copy(str(tmp_path / "none"), str(folder / "x")),
+            lambda: host.make_dir(under),
+            lambda: host.remove(str(folder)),
+            lambda: host.lock(under, "up").__enter__(),
+        ]
+        for call in calls:
+            with pytest.raises(HostError, match=str(tmp_path)):
+                call()
+
+    def test_a_full_disk_is_named(
+        self, host: LocalHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "write", full)
+
+        with pytest.raises(HostError, match="journal: No space left on device") as caught:
+            host.append(str(tmp_path / "journal"), "1\n")
+        assert caught.value.hint.startswith("the disk is full")
+
+    def test_who_may_not_give_files_away_owns_the_copy(
+        self, host: LocalHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        (tmp_path / "a").write_text("text")
+        monkeypatch.setattr(os, "chown", refuse)
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+        host.copy(str(tmp_path / "a"), str(tmp_path / "b"))
+
+        assert host.read(str(tmp_path / "b")) == "text"
 
 
 class TestLock:

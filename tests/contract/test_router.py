@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from releasekit.bundle import HealthCheck
-from releasekit.errors import DeadlineExceeded, RouteRefused
+from releasekit.errors import CommandFailed, DeadlineExceeded, RouteRefused
 from releasekit.hosts.local import LocalHost, MonotonicClock
 from releasekit.nginx.render import FILE, Control, Peer, render
 from releasekit.nginx.router import Container, ContainerFacts, NginxRouter, Process
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.e2e
 
 VERSIONS = {"1.30": (1, 30), "1.22": (1, 22)}
 CLOCK = MonotonicClock()
+CONTROL_PORT = 18745
 UP = HealthCheck("/up", host="shop.example")
 
 USER = """\
@@ -90,6 +91,14 @@ class DockerContainer:
         return ContainerFacts(
             self.name, True, network["IPAddress"], network["Gateway"], state["Pid"]
         )
+
+    service = "nginx"
+
+    def mounted(self) -> Sequence[str] | None:
+        found = inspect(self.name)
+        if found is None or found["State"]["Status"] != "running":
+            return None
+        return [mount["Source"] for mount in found["Mounts"]]
 
     def dump(self, argv: Sequence[str], preview: str) -> str:
         if self.inspect().is_running:
@@ -233,7 +242,12 @@ class World:
         """A router of another run: it knows nothing."""
         host = LocalHost(os.environ)
         return NginxRouter(
-            host, container, self.stage.peers, CLOCK, directory=str(self.folder / "releasekit")
+            host,
+            container,
+            self.stage.peers,
+            CLOCK,
+            directory=str(self.folder / "releasekit"),
+            control_port=CONTROL_PORT,
         )
 
     @property
@@ -438,6 +452,7 @@ class TestApply:
             lambda names: dict.fromkeys(names, moved),
             CLOCK,
             directory=str(world.managed.parent),
+            control_port=CONTROL_PORT,
         )
         if world.resolves:
             return
@@ -625,7 +640,9 @@ class TestObserve:
         monkeypatch.setattr(container, "inspect", lambda: ContainerFacts("nginx", True))
         monkeypatch.setattr(container, "processes", list)
         monkeypatch.setattr(LocalHost, "http_get", answer)
-        router = NginxRouter(LocalHost({}), container, lambda _: {}, CLOCK, directory="/none")
+        router = NginxRouter(
+            LocalHost({}), container, lambda _: {}, CLOCK, directory="/none", control_port=1
+        )
 
         observed = router.observe()
 
@@ -653,6 +670,16 @@ class TestDrain:
         assert answers == ["x" * 3000]
         assert not world.router.observe().draining
 
+    def test_workers_that_docker_does_not_tell_are_not_gone(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse() -> Sequence[Process]:
+            raise CommandFailed("i/o timeout")
+
+        monkeypatch.setattr(world.container, "processes", refuse)
+
+        assert world.router.undrained() == "old nginx workers cannot be counted: i/o timeout"
+
 
 def busy(address: str) -> bool:
     """Whether a connection to that nginx is open."""
@@ -674,6 +701,25 @@ class TestProblem:
             docker("start", world.container.name)
 
         assert "does not include /etc/nginx/releasekit" in world.router.problem(["web"])
+
+    def test_a_running_nginx_that_was_created_without_the_mount(self, world: World) -> None:
+        world.user_file("server { listen 80; }\n")
+        docker("start", world.container.name)
+        elsewhere = world.managed.parent.with_name("elsewhere")
+        router = NginxRouter(
+            LocalHost(os.environ),
+            world.container,
+            world.stage.peers,
+            CLOCK,
+            directory=str(elsewhere),
+            control_port=CONTROL_PORT,
+        )
+
+        assert router.problem(["web"]) == (
+            f"nginx runs without the mount of {elsewhere}: once, `docker compose up -d nginx`"
+        )
+        elsewhere.symlink_to(world.managed.parent)
+        assert "without the mount" not in router.problem(["web"])
 
 
 class TestOtherHands:
@@ -756,7 +802,7 @@ class TestOtherHands:
     def test_strangers_learn_nothing(self, world: World, blue: Upstream) -> None:
         """Another container on the network may not ask the control server."""
         world.serve(blue)
-        url = f"http://{world.container.inspect().address}:18745/route"
+        url = f"http://{world.container.inspect().address}:{CONTROL_PORT}/route"
 
         done = subprocess.run(
             ["docker", "exec", world.stage.blue, "wget", "-qO-", url],

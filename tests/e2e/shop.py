@@ -370,9 +370,9 @@ class Shop:
                 check=False,
             )
             parts.append(f"--- {name} {container}\n{said.stdout}")
-        config = self.nginx_dir / "releasekit.conf"
-        if config.exists():
-            parts.append(f"--- {config}\n{config.read_text()}")
+        for file in (self.nginx_dir / "releasekit.conf", self.nginx_dir.with_name("journal.jsonl")):
+            if file.exists():
+                parts += [f"--- {file}", *file.read_text().splitlines()[-lines:]]
         return "\n".join(parts)
 
     def remove(self) -> None:

@@ -20,9 +20,9 @@ COMPOSE = "compose.yaml"
 
 
 @pytest.fixture
-def team(shop: Shop, tmp_path: Path) -> Shop:
+def team(stack: Shop, tmp_path: Path) -> Shop:
     """Another checkout of the running shop, to be spoiled."""
-    return shop.checkout(tmp_path / "team")
+    return stack.checkout(tmp_path / "team")
 
 
 def refused(shop: Shop, *args: str, **environ: str) -> Ran:
@@ -48,14 +48,6 @@ class Slip:
 
 
 SLIPS = (
-    Slip(
-        "no app service",
-        COMPOSE,
-        "  image: shop:${RELEASE_TAG:-dev}\n  build:\n    context: .\n    args:\n"
-        "      RELEASE: ${RELEASE_TAG:-dev}\n",
-        "  image: shop:1.0\n",
-        ("image: shop:1.0 does not use ${RELEASE_TAG}", "write `image: shop:${RELEASE_TAG}`"),
-    ),
     Slip(
         "an image without the tag variable",
         COMPOSE,
@@ -134,6 +126,19 @@ def test_a_slip_in_a_file_is_named_with_the_way_out(team: Shop, slip: Slip) -> N
     team.edit(slip.file, slip.old, slip.new)
     said = refused(team, "up", team.first).stderr
     assert not [part for part in slip.says if part not in said], said
+
+
+def test_a_project_with_nothing_to_release_is_told_how_to_name_it(team: Shop) -> None:
+    (team.folder / SETTINGS).write_text(f'compose = ["{COMPOSE}"]\nenv_file = "shop.env"\n')
+    team.edit(
+        COMPOSE,
+        "image: shop:${RELEASE_TAG:-dev}\n  build:\n    context: .\n    args:\n"
+        "      RELEASE: ${RELEASE_TAG:-dev}\n",
+        "image: shop:1.0\n",
+    )
+    said = refused(team, "up", team.first).stderr
+    assert "nothing to release: no image uses ${RELEASE_TAG}" in said
+    assert "write `image: NAME:${RELEASE_TAG}`" in said
 
 
 def test_all_slips_in_the_settings_are_named_at_once(team: Shop) -> None:

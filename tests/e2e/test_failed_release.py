@@ -8,12 +8,11 @@ from tests.e2e.shop import Ran, Shop, assert_none_lost, assert_serves
 
 pytestmark = pytest.mark.e2e
 
-HEALTH_S = 6.0
+HEALTH_S = 3.0
+CRASHES_S = 10.0
 """Time enough for a container that lives for a second to crash four times."""
 GIVE_UP_S = 8.0
 """More than that: to start, to notice, to clean up, on a machine that is busy."""
-
-SHORT = {"RELEASEKIT_SERVICES__WEB__HEALTH__TIMEOUT": f"{HEALTH_S}s"}
 
 
 @pytest.mark.parametrize(
@@ -55,8 +54,9 @@ def test_it_is_refused_with_the_reason(
 def refused(shop: Shop, sha: str, service: str, why: str, logged: str) -> Ran:
     """Try to release `sha`: in vain, with all that a person needs to know, and without a trace."""
     running, backing = shop.running_app(), shop.backing()
-    ran = shop.up(sha, **SHORT).ended(1)
-    assert ran.seconds < HEALTH_S + GIVE_UP_S
+    limit = CRASHES_S if "crashes" in why else HEALTH_S
+    ran = shop.up(sha, RELEASEKIT_SERVICES__WEB__HEALTH__TIMEOUT=f"{limit}s").ended(1)
+    assert ran.seconds < limit + GIVE_UP_S
     assert why in ran.result["message"]
     assert f"{shop.first[:7]} serves as before" in ran.result["message"]
     assert ran.result["serving"].startswith(shop.first)

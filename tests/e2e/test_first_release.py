@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.shop import Shop, assert_serves
+from tests.e2e.shop import Shop, assert_serves, docker
 
 pytestmark = pytest.mark.e2e
 
@@ -27,6 +28,8 @@ def test_it_starts_everything_and_nginx_with_its_route(empty_shop: Shop) -> None
     assert stat.S_IMODE((shop.state / shop.name).stat().st_mode) == 0o700
     secret = [path for path in shop.state.rglob("*") if path.is_file() and path != route]
     assert {stat.S_IMODE(path.stat().st_mode) for path in secret} == {0o600}
+    telling = {path.name for path in (route, *secret) if "s3cret" in path.read_text()}
+    assert telling == {"bundle.json"}
 
 
 def test_a_first_one_that_fails_leaves_no_app_container(empty_shop: Shop) -> None:
@@ -65,10 +68,14 @@ def test_a_dirty_tree_is_refused(shop: Shop, tmp_path: Path) -> None:
     assert (shop.containers(), shop.files()) == before
 
 
-def test_a_dirty_tree_needs_an_image_of_its_own(shop: Shop, tmp_path: Path) -> None:
+def test_a_dirty_tree_is_released_by_an_image_of_its_own(shop: Shop, tmp_path: Path) -> None:
     team = shop.checkout(tmp_path / "team")
     team.edit("shop/page.html", "</body>", "<p>soon</p></body>")
     ran = team.up("--dirty").ended(2)
-    tag = f"{team.git('rev-parse', 'HEAD')}-dirty-"
-    assert f"shop:{tag}" in ran.result["message"]
-    assert "docker build -t shop:" in ran.result["hint"]
+    (image,) = re.findall(r"shop:[0-9a-f]{40}-dirty-[0-9a-f]{12}", ran.result["message"])
+    assert f"docker build -t {image} ." in ran.result["hint"]
+
+    docker("image", "tag", f"shop:{team.first}", image)
+    team.images.add(image)
+    team.up("--dirty").ended(0)
+    assert f"shop:{team.status()['live']}".startswith(image)

@@ -11,22 +11,25 @@ pytestmark = pytest.mark.e2e
 SLACK_S = 0.2
 
 
-def test_recreate_under_load_prints_the_downtime_that_clients_see(shop: Shop) -> None:
+@pytest.mark.parametrize("before", ["blue-green", "recreate"])
+def test_the_downtime_that_is_printed_is_what_clients_see(shop: Shop, before: str) -> None:
     second = shop.commit("Say what is new")
     third = shop.commit("Say more")
-    shop.up(second, "--strategy", "recreate").ended(0)
+    shop.up(second, "--strategy", before).ended(0)
     backing = shop.backing()
     with shop.load() as load:
         ran = shop.up(third, "--strategy", "recreate").ended(0)
         assert_serves(shop, third)
     report = load.report
-    assert report.downtime_s == pytest.approx(ran.result["downtime_s"], abs=SLACK_S), (
-        f"{report.summary()}\n{ran}"
-    )
+    # Requests that wait for an address where nobody is, and then fail or are answered after all,
+    # give clients two answers: how long none was good, and when one could not have been.
+    seen = sorted((report.longest_gap_s, report.downtime_s))
+    printed = ran.result["downtime_s"]
+    assert seen[0] - SLACK_S < printed < seen[1] + SLACK_S, f"{report.summary()}\n{ran}"
+    assert shop.history()[0]["downtime_s"] == printed
     assert_orders_kept(shop, report)
     assert report.releases.keys() == {second, third}
     assert shop.backing() == backing
-    assert shop.history()[0]["downtime_s"] == ran.result["downtime_s"]
 
 
 def test_recreate_leaves_what_plain_compose_would(shop: Shop) -> None:
@@ -45,17 +48,12 @@ def test_recreate_that_fails_brings_the_previous_release_back(shop: Shop) -> Non
     assert_serves(shop, second)
 
 
-def test_strategies_take_turns(shop: Shop) -> None:
+def test_blue_green_after_recreate_loses_no_request(shop: Shop) -> None:
     second = shop.commit("Say what is new")
-    third = shop.commit("Say more")
+    shop.up(second, "--strategy", "recreate").ended(0)
     backing = shop.backing()
     with shop.load() as load:
-        shop.up(second, "--strategy", "blue-green").ended(0)
-    assert_none_lost(shop, load.report)
-    shop.up(third, "--strategy", "recreate").ended(0)
-    assert_serves(shop, third)
-    with shop.load() as load:
-        shop.up(second, "--strategy", "blue-green").ended(0)
-        assert_serves(shop, second)
+        shop.up(shop.first, "--strategy", "blue-green").ended(0)
+        assert_serves(shop, shop.first)
     assert_none_lost(shop, load.report)
     assert shop.backing() == backing

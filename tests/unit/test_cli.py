@@ -285,6 +285,7 @@ def test_without_arguments_it_helps() -> None:
 # --- exit codes -----------------------------------------------------------------------------------
 
 EXIT_CODES = {
+    "HostError": 1,
     "ReleasekitError": 1,
     "UsageError": 2,
     "SettingsError": 2,
@@ -298,6 +299,7 @@ EXIT_CODES = {
     "MissingImage": 2,
     "CommandFailed": 1,
     "DeadlineExceeded": 1,
+    "HostError": 1,
     "StepFailed": 1,
     "NeverHealthy": 1,
     "RouteRefused": 1,

@@ -165,7 +165,7 @@ def test_the_first_line_says_what_is_done(
     terminal.event(events.RunStarted("run-1", kind, "shop", NEW))
     terminal.event(events.PlanMade(replace(PLAN, strategy="recreate")))
 
-    assert capsys.readouterr().err == text + "\n"
+    assert capsys.readouterr().err == f"{text}\nnote: pulls first\n"
 
 
 def test_an_empty_plan_has_no_first_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -248,6 +248,7 @@ def left_standing(told: str) -> list[str]:
 def test_a_terminal_sees_phases_and_ticks() -> None:
     assert left_standing(on_terminal("run", STEP_S="0.11")) == [
         "shop: releasing 3f2a9c1 (fix the cart) with blue-green",
+        "note: pulls first",
         "prepare",
         "  ✓ Pull          shop:3f2a9c1  0.3 s",
         "  ✓ Start         web x1 of 3f2a9c1 in blue  0.3 s",
@@ -266,7 +267,7 @@ def test_a_terminal_sees_phases_and_ticks() -> None:
 def test_a_terminal_sees_what_fails() -> None:
     told = left_standing(on_terminal("fail"))
 
-    assert told[4:7] == [
+    assert told[5:8] == [
         "  ✗ AwaitHealthy  shop-releases-web-blue-1  0.3 s",
         "    no answer",
         "  | ::error::x",

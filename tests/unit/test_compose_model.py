@@ -75,7 +75,7 @@ def shop() -> dict[str, Any]:
                     volume("media", "/media"),
                     {"type": "volume", "target": "/anonymous", "volume": {}},
                     {"type": "tmpfs", "target": "/tmp"},
-                    bind("/src/app.ini", "/app.ini"),
+                    {**bind("/src/app.ini", "/app.ini"), "read_only": True},
                 ],
             },
             "worker": {
@@ -207,6 +207,11 @@ class TestQuestions:
             "/src/own$.txt",
             "/src/shared.txt",
         )
+
+    def test_what_may_be_written_to_is_no_part_of_a_release(self) -> None:
+        stack = model(web={"volumes": [bind("/srv/data/app.db", "/app.db")]})
+
+        assert models.bind_sources(stack, ("web",)) == ()
 
     def test_app_only_resources_leaves_out_the_shared_and_the_external(self) -> None:
         assert models.app_only_resources(shop(), APP) == ((), ("shop_media",))
@@ -481,7 +486,8 @@ class TestTransforms:
         paths = ("/src/app.ini", "/src/own$.txt", "/src/shared.txt", "/srv/db.conf")
         moved = models.with_bind_sources(shop(), APP, {path: f"/b$/{path}" for path in paths})
         expected = shop()
-        expected["services"]["web"]["volumes"][-1] = bind("/b$$//src/app.ini", "/app.ini")
+        moved_bind = {**bind("/b$$//src/app.ini", "/app.ini"), "read_only": True}
+        expected["services"]["web"]["volumes"][-1] = moved_bind
         expected["secrets"]["own"]["file"] = "/b$$//src/own$$.txt"
 
         assert moved == expected | {"configs": {}}

@@ -7,9 +7,18 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from releasekit.bundle import Bundle, BundledService, BundleStore, HealthCheck
 from releasekit.compose.docker import Docker, compose_argv, version_tuple
-from releasekit.errors import CommandFailed, EngineError
-from releasekit.ports import Completed
+from releasekit.compose.engine import ComposeEngine
+from releasekit.compose.nginx_container import NginxContainer
+from releasekit.errors import CommandFailed, DeadlineExceeded, EngineError
+from releasekit.ports import Answer, Completed
+from releasekit.release import Release
+from releasekit.settings import Settings
+from releasekit.strategies.recreate import Recreate
+from releasekit.target import Service
+from releasekit.testing import FakeClock, FakeHost
+from releasekit.workspace import Workspace
 
 
 class Answering:
@@ -124,3 +133,191 @@ def test_global_options_come_before_the_command() -> None:
     assert argv == (
         "docker compose --file a --file b --profile * --env-file e --project-name p".split()
     )
+
+
+# What is asked, and what is made of it
+
+
+NGINX_DIR = "/state/shop/nginx"
+
+
+class Script(FakeHost):
+    """A host that answers docker commands by their first words, and keeps what was asked."""
+
+    def __init__(self, **answers: Completed | Exception) -> None:
+        super().__init__()
+        self.answers = answers
+        self.asked: list[list[str]] = []
+        self.body = ""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        deadline_s: float,
+        stdin: str = "",
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+    ) -> Completed:
+        self.asked.append(list(argv))
+        found = (answer for word, answer in self.answers.items() if word in argv)
+        answer = next(found, Completed(0, "", ""))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def http_get(
+        self,
+        address: str,
+        port: int,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        deadline_s: float,
+    ) -> tuple[Answer, str]:
+        return Answer(500), self.body
+
+
+def bundle(**nginx: object) -> Bundle:
+    mount = {"type": "bind", "source": NGINX_DIR, "target": "/etc/nginx/releasekit"}
+    web = {"image": "shop:1", "environment": {"DB_PASSWORD": "correct-horse-battery"}}
+    return Bundle(
+        id="1~a",
+        release=Release("1"),
+        project="shop",
+        folder="/srv/shop",
+        model={
+            "name": "shop",
+            "services": {"web": web, "nginx": {"image": "nginx", "volumes": [mount], **nginx}},
+            "networks": {},
+        },
+        services=(BundledService(Service("web", port=8080), HealthCheck("/up")),),
+        backing=(),
+        images={"web": "sha256:1"},
+        nginx_service="nginx",
+    )
+
+
+def engine(host: FakeHost, **nginx: object) -> ComposeEngine:
+    return ComposeEngine(host, Docker(host), BundleStore(host, "/r"), FakeClock(), bundle(**nginx))
+
+
+def nginx_of(host: FakeHost, **nginx: object) -> NginxContainer:
+    bundled = bundle(**nginx)
+    return NginxContainer(Docker(host), engine(host), bundled, "nginx", NGINX_DIR)
+
+
+def containers(*items: Mapping[str, object]) -> Completed:
+    return Completed(0, json.dumps(items), "")
+
+
+def late() -> DeadlineExceeded:
+    return DeadlineExceeded("`docker compose --file -` did not end within 600 s")
+
+
+def test_a_deadline_that_passes_says_what_was_waited_for() -> None:
+    host = Script(compose=late())
+    up = ["up", "-d", "--pull=never", "web-green", "worker-green"]
+    with pytest.raises(DeadlineExceeded) as caught:
+        Docker(host).compose({"name": "shop"}, up)
+    assert caught.value.message == (
+        "`docker compose up web-green worker-green` did not end within 600 s"
+    )
+
+    with pytest.raises(
+        DeadlineExceeded, match="`docker image pull nginx` did not end within 600 s"
+    ):
+        Docker(Script(pull=late())).pull("nginx")
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        "Error response from daemon: No such container: shop-nginx-1",
+        "Error response from daemon: container 039fe65a4b38 is not running",
+        "Error response from daemon: Container 039fe65a4b38 is restarting, wait until the "
+        "container is running",
+    ],
+)
+def test_an_nginx_that_does_not_run_has_no_processes(stderr: str) -> None:
+    assert nginx_of(Script(top=Completed(1, "", stderr))).processes() == ()
+
+
+def test_processes_that_docker_does_not_tell_are_not_none() -> None:
+    with pytest.raises(CommandFailed, match="i/o timeout"):
+        nginx_of(Script(top=Completed(1, "", "dial unix: i/o timeout"))).processes()
+
+
+def test_anonymous_volumes_go_only_with_containers_of_a_release() -> None:
+    labels = {"releasekit.release": "1~a"}
+    host = Script(inspect=containers({"Id": "a", "Config": {"Labels": labels}}, {"Id": "b"}))
+
+    engine(host).remove(["a", "b"])
+
+    assert [argv[2:] for argv in host.asked if "rm" in argv] == [
+        ["rm", "--volumes", "a"],
+        ["rm", "b"],
+    ]
+
+
+def test_an_unhealthy_answer_tells_no_secret_not_even_its_start() -> None:
+    networks = {"shop": {"IPAddress": "172.18.0.2"}}
+    web = {"Id": "a", "Name": "/web-1", "NetworkSettings": {"Networks": networks}}
+    host = Script(inspect=containers({**web, "State": {"Status": "running"}}))
+    host.files["/r/1~a/bundle.json"] = bundle().to_json()
+    host.body = "x" * 70 + "\x1b[31m\n correct-horse-battery " + "y" * 100
+
+    probe = engine(host).probe("1~a", [("web", "web-1")])["web-1"]
+
+    assert probe.detail == f"GET /up on port 8080: 500 {'x' * 70} ••• yyyyy"
+
+
+def test_a_trial_of_nginx_s_configuration_leaves_no_container() -> None:
+    host = Script(inspect=containers(), compose=late())
+
+    assert nginx_of(host).dump(["nginx"], "") == ""
+
+    name = host.asked[-2][host.asked[-2].index("--name") + 1]
+    assert name.startswith("shop-nginx-check-")
+    assert host.asked[-1] == ["docker", "container", "rm", "--force", name]
+
+
+@pytest.mark.parametrize(
+    ("command", "ends"),
+    [
+        (None, ["nginx", "nginx", "-T"]),
+        (["nginx", "-c", "/etc/x"], ["nginx", "nginx", "-c", "/etc/x", "-T"]),
+        (["sh", "-c", "prepare; nginx"], ["--entrypoint", "nginx", "nginx", "-T"]),
+    ],
+)
+def test_a_trial_runs_nginx_whatever_the_service_runs(
+    command: list[str] | None, ends: list[str]
+) -> None:
+    host = Script(inspect=containers())
+
+    nginx_of(host, command=command).dump(["nginx"], "")
+
+    assert host.asked[-2][-len(ends) :] == ends
+
+
+def test_what_a_running_container_mounts_is_told() -> None:
+    mounts = [{"Type": "bind", "Source": "/state/shop/nginx", "Destination": "/etc/nginx/x"}]
+    running = {"Id": "a", "Mounts": mounts, "State": {"Status": "running"}}
+
+    assert nginx_of(Script(inspect=containers(running))).mounted() == ("/state/shop/nginx",)
+    assert nginx_of(Script(inspect=containers())).mounted() is None
+
+
+def test_a_missing_docker_is_not_taken_for_a_fault_of_the_files() -> None:
+    host = Script(compose=Completed(127, "", "docker: No such file or directory"))
+    workspace = Workspace(host, FakeClock(), Settings(), "/srv/shop", {})
+
+    with pytest.raises(EngineError, match="docker is not installed"):
+        workspace.draft(Release("1"), Recreate())
+
+
+def test_a_half_stored_release_is_none() -> None:
+    host = FakeHost()
+    host.files |= {"/r/1~a/bundle.json": "{}", "/r/2~b/files/shop.conf": ""}
+
+    assert BundleStore(host, "/r").ids() == ("1~a",)

@@ -245,6 +245,12 @@ def test_a_run_that_never_ended_is_running(journal: Journal) -> None:
     assert (entry.result, entry.seconds, entry.downtime_s) == ("running", None, None)
 
 
+def test_only_the_newest_run_can_be_running(journal: Journal) -> None:
+    journal.write("begin", "run-1", kind="up", release=A)
+    journal.write("begin", "run-2", kind="up", release=B)
+    assert [entry.result for entry in history(journal.records())] == ["running", "killed"]
+
+
 def test_steps_and_commits_are_no_entries(journal: Journal) -> None:
     run(journal, A)
     journal.write("step", "run-0", state="begin", step="Start")

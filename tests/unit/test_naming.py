@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import subprocess
 from pathlib import Path
 
@@ -72,6 +74,18 @@ def test_a_prefix_of_several_stored_ones_is_ambiguous(tmp_path: Path) -> None:
         release_named("1a", tmp_path, lambda: near)
 
 
+def test_in_a_repository_a_slip_is_no_tag(repository: Path) -> None:
+    subprocess.run(["git", "-C", str(repository), "branch", "-m", "trunk"], check=True)
+    with pytest.raises(UnknownRelease, match=r"(?s)no commit, branch or tag 'trnk'.*trunk"):
+        release_named("trnk", repository, stored)
+
+
+def test_in_a_repository_stored_tags_and_versions_are_tags(repository: Path) -> None:
+    assert release_named("spring", repository, lambda: ("spring~a", "spring-2~b")).tag == "spring"
+    assert release_named("v2.4.0", repository, stored).tag == "v2.4.0"
+    assert release_named("d" * 40, repository, stored).tag == "d" * 40
+
+
 def test_what_is_no_tag_at_all_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRelease):
         release_named("v1; rm -rf /", tmp_path, stored)
@@ -111,6 +125,18 @@ def test_of_two_configurations_it_goes_to_the_one_that_ran_last() -> None:
 
 def test_a_whole_id_names_one_configuration() -> None:
     assert rollback_target(A, (A, A_CHANGED, B), STORED) == A
+
+
+def test_a_whole_tag_wins_over_what_it_begins() -> None:
+    dirty = f"{tag_of(A)}-dirty-123456789abc~ffffffff"
+    assert rollback_target(tag_of(A), (A, B), (A, B, dirty)) == A
+    assert rollback_target("1a1a1a1", (A, B), (A, B, dirty)) == A
+    assert rollback_target("1a1a1a1-dirty-123456789abc", (A, B), (A, B, dirty)) == dirty
+
+
+def test_a_configuration_that_never_ran_comes_last() -> None:
+    assert rollback_target("1a1a", (B,), STORED, {A}) == A
+    assert rollback_target("1a1a", (B,), STORED) == A_CHANGED
 
 
 def test_an_unknown_prefix_is_answered_with_near_ones() -> None:
@@ -168,3 +194,11 @@ def test_a_run_is_signed_by_a_person_and_a_place(
     environ: dict[str, str], by: str, origin: str
 ) -> None:
     assert who(environ, "vm") == {"by": by, "origin": origin}
+
+
+def test_a_user_without_a_name_is_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    assert who({}, "vm")["by"] == str(os.getuid())

@@ -247,22 +247,20 @@ def test_a_replica_counts_as_healthy_after_two_good_answers_in_a_row() -> None:
     assert engine.asked == 4
 
 
-def test_what_is_proven_is_not_asked_again() -> None:
-    made = stage()
-    asked: list[list[str]] = []
-
-    class Watched(FakeEngine):
-        def probe(self, release: str, replicas: Sequence[tuple[str, str]]) -> dict[str, Probe]:
-            asked.append([name for _, name in replicas])
-            return super().probe(release, replicas)
-
-    made.world.apps = {B: App(1.0, "sick", frozenset({"worker"}))}
-    FakeEngine(made.world).start(B, PLAIN, [("web", 1), ("worker", 1)])
+def test_one_that_falls_while_another_boots_gets_no_traffic() -> None:
+    """The web is well twice and then falls; only the worker is still awaited at that time."""
     both = (("web", "shop-web-1"), ("worker", "shop-worker-1"))
-    with pytest.raises(NeverHealthy, match="shop-worker-1"):
-        made.run(AwaitHealthy(B, both, 5.0, ""), engine=Watched(made.world))
-    assert asked[0] == ["shop-web-1", "shop-worker-1"]
-    assert asked[-1] == ["shop-worker-1"]
+    answers = {"shop-web-1": [WELL, WELL, ILL], "shop-worker-1": [ILL, ILL, WELL, WELL]}
+    made = started()
+
+    class Falling(FakeEngine):
+        def probe(self, release: str, replicas: Sequence[tuple[str, str]]) -> dict[str, Probe]:
+            return {
+                name: (given.pop(0) if (given := answers[name]) else ILL) for _, name in replicas
+            }
+
+    with pytest.raises(NeverHealthy, match="shop-web-1"):
+        made.run(AwaitHealthy(B, both, 5.0, ""), engine=Falling(made.world))
 
 
 def test_one_that_never_gets_healthy_is_given_up_at_the_deadline_with_its_last_lines() -> None:

@@ -177,7 +177,7 @@ def test_variables_say_lists_with_commas(tmp_path: Path) -> None:
 
     assert read.compose == ("compose.yaml", "compose.prod.yaml")
     assert read.allow_tags == ("stable",)
-    assert read.service("web").health == HealthSettings(path="/up", statuses=(200, 204))
+    assert read.services["web"].health == HealthSettings(path="/up", statuses=(200, 204))
 
 
 def test_an_argument_of_none_and_an_empty_variable_count_as_not_given(tmp_path: Path) -> None:
@@ -189,7 +189,6 @@ def test_an_argument_of_none_and_an_empty_variable_count_as_not_given(tmp_path: 
 def test_variables_that_are_no_settings_are_left_alone(tmp_path: Path) -> None:
     environ = {
         "RELEASEKIT_NGINX_DIR": "/x",
-        "RELEASEKIT_DEBUG": "1",
         "RELEASE_TAG": "x",
         "PATH": "/bin",
     }
@@ -217,10 +216,6 @@ def test_settings_do_not_change_after_loading(tmp_path: Path) -> None:
         load(tmp_path).strategy = "recreate"
 
 
-def test_a_service_without_a_table_has_the_defaults(tmp_path: Path) -> None:
-    assert load(tmp_path, "[services.web]\nport = 80").service("api") == ServiceSettings()
-
-
 # --- durations ------------------------------------------------------------------------------------
 
 
@@ -243,7 +238,7 @@ def test_a_service_without_a_table_has_the_defaults(tmp_path: Path) -> None:
 def test_a_duration_says_its_unit_or_counts_seconds(
     tmp_path: Path, value: str, seconds: float
 ) -> None:
-    assert load(tmp_path, f"[services.web]\ndrain = {value}").service("web").drain == seconds
+    assert load(tmp_path, f"[services.web]\ndrain = {value}").services["web"].drain == seconds
 
 
 @pytest.mark.parametrize(
@@ -277,7 +272,10 @@ def test_anything_else_is_no_duration_and_the_error_says_what_is(
 
 PROJECT = "must be lower-case letters, digits, '-' and '_', a letter or digit first"
 TEXT = "must be text, not empty and without control characters"
-PATH = 'must be a path that starts with "/", everything but plain ASCII %-encoded'
+PATH = (
+    'must be a path that starts with "/", of letters, digits and "._~/%?&=+@:,-", '
+    "all else %-encoded"
+)
 KNOWN = (
     "allow_tags, compose, env_file, keep_previous, nginx, project, services, state_dir, strategy, "
     "tag_variable"
@@ -321,6 +319,9 @@ HEALTH = "[services.web.health]\npath = '/up'\n"
         (f"{WEB}health = {{ path = '/a b' }}", f"services.web.health.path: {PATH}"),
         (f'{WEB}health = {{ path = "/a\\r\\nHost: x" }}', f"services.web.health.path: {PATH}"),
         (f"{WEB}health = {{ path = '/å' }}", f"services.web.health.path: {PATH}"),
+        # What nginx's file could not hold is not found out in the middle of a release.
+        (f"{WEB}health = {{ path = '/up;' }}", f"services.web.health.path: {PATH}"),
+        (f"{WEB}health = {{ path = '/$host' }}", f"services.web.health.path: {PATH}"),
         (f"{HEALTH}statuses = []", "services.web.health.statuses: must not be empty"),
         (f"{HEALTH}statuses = 200", "services.web.health.statuses: must be a list"),
         (f"{HEALTH}statuses = [99]", "services.web.health.statuses[0]: must be at least 100"),
@@ -331,7 +332,10 @@ HEALTH = "[services.web.health]\npath = '/up'\n"
         ('[services."a b"]\nport = 0', 'services."a b".port: must be at least 1'),
         ("nginx = 'edge'", "nginx: must be a table"),
         ("[nginx]\nmode = 'host'", "nginx.mode: must be 'service'"),
-        ("[nginx]\nservice = 'a b'", "nginx.service: must be the name of a compose service"),
+        (
+            "[nginx]\nservice = 'a b'",
+            "nginx.service: must be the name of a compose service, a letter or digit first",
+        ),
         ("[nginx]\ncontrol_port = 0", "nginx.control_port: must be at least 1"),
     ],
 )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from releasekit.errors import (
     CommandFailed,
+    NeedsPerson,
     ReleaseFailed,
     ReleasekitError,
     SettingsError,
@@ -26,7 +27,7 @@ def hint(error: BaseException) -> str:
     """What to do next; "" when nobody knows."""
     if not isinstance(error, ReleasekitError):
         return "run again with --debug for the traceback"
-    return error.hint or (error.reason.hint if isinstance(error, ReleaseFailed) else "")
+    return error.hint or getattr(reason_of(error), "hint", "")
 
 
 def message(error: BaseException) -> str:
@@ -36,9 +37,15 @@ def message(error: BaseException) -> str:
     return f"unexpected: {type(error).__name__}: {error}".removesuffix(": ")
 
 
+def reason_of(error: BaseException) -> BaseException:
+    """What went wrong first, where `error` tells what that came to."""
+    reason = error.reason if isinstance(error, ReleaseFailed | NeedsPerson) else None
+    return reason or error
+
+
 def log_tail(error: BaseException) -> dict[str, tuple[str, ...]]:
     """What the failing containers logged last, by name; of a failed release, its reason's."""
-    reason = error.reason if isinstance(error, ReleaseFailed) else error
+    reason = reason_of(error)
     return reason.log_tail if isinstance(reason, StepFailed) else {}
 
 
@@ -53,9 +60,9 @@ def told(error: BaseException) -> Iterator[str]:
 
 
 def _details(error: BaseException) -> Iterator[str]:
-    reason = error.reason if isinstance(error, ReleaseFailed) else error
-    if isinstance(error, ReleaseFailed) and error.reason.message not in error.message:
-        yield f"because: {error.reason.message}"
+    reason = reason_of(error)
+    if message(reason) not in message(error):
+        yield f"because: {message(reason)}"
     for name, lines in log_tail(error).items():
         yield from _quoted(f"last log lines of {name}", lines)
     if isinstance(reason, CommandFailed):

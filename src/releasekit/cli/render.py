@@ -145,6 +145,8 @@ class Terminal:
         if self._run.subject:
             target += f" ({self._run.subject})"
         self._progress.head(f"{self._run.project}: {doing} {target} with {plan.strategy}")
+        for note in plan.notes:
+            self.say(f"note: {note}")
 
 
 def tell(message: str) -> None:

@@ -8,12 +8,13 @@ container a call. The host runs the commands instead, here as anywhere.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from releasekit.compose.model import as_input
-from releasekit.errors import CommandFailed, EngineError
+from releasekit.errors import CommandFailed, DeadlineExceeded, EngineError
 from releasekit.ports import Completed, Host
 from releasekit.redact import redact, secrets_in
 
@@ -43,7 +44,8 @@ class Docker:
 
     def run(self, args: Sequence[str], *, deadline_s: float, stdin: str = "") -> Completed:
         """Run `docker <args>` and return how it ended, whatever it is."""
-        return self._host.run(["docker", *args], deadline_s=deadline_s, stdin=stdin)
+        with _awaited(args, deadline_s):
+            return self._host.run(["docker", *args], deadline_s=deadline_s, stdin=stdin)
 
     def compose(
         self, model: Mapping[str, Any], args: Sequence[str], *, deadline_s: float = SLOW_S
@@ -56,8 +58,8 @@ class Docker:
         return self.checked(done, ["compose", *args]).stdout
 
     def compose_said(self, model: Mapping[str, Any], args: Sequence[str]) -> str:
-        """All that `docker compose <args>` prints, however it ends."""
-        done = self._run_compose(model, args, QUICK_S)
+        """All that `docker compose <args>` prints, however it ends; it may have to pull first."""
+        done = self._run_compose(model, args, SLOW_S)
         return done.stdout + done.stderr
 
     def _run_compose(
@@ -66,13 +68,15 @@ class Docker:
         """The model goes over standard input: no file with its secrets stays behind."""
         # The model holds only services of profiles that were enabled when it was resolved.
         command = compose_argv(files=("-",), project=str(model["name"]), profiles=("*",))
-        return self._host.run(
-            [*command, *args],
-            deadline_s=deadline_s,
-            stdin=as_input(model),
-            # The slots' project holds one slot's services at a time; the other's are no orphans.
-            env={"COMPOSE_IGNORE_ORPHANS": "true", "COMPOSE_PROGRESS": "quiet"},
-        )
+        with _awaited(["compose", *args], deadline_s):
+            return self._host.run(
+                [*command, *args],
+                deadline_s=deadline_s,
+                stdin=as_input(model),
+                # The slots' project holds one slot's services at a time; the other's are no
+                # orphans.
+                env={"COMPOSE_IGNORE_ORPHANS": "true", "COMPOSE_PROGRESS": "quiet"},
+            )
 
     def inspect(self, names: Sequence[str]) -> tuple[ContainerInspectResult, ...]:
         """The containers with these names or ids that exist, in one call."""
@@ -152,6 +156,18 @@ def compose_argv(
     options = [("--file", files), ("--profile", profiles), ("--env-file", env_files)]
     given = [word for flag, values in options for value in values for word in (flag, value)]
     return ["docker", "compose", *given, *(["--project-name", project] if project else [])]
+
+
+@contextmanager
+def _awaited(args: Sequence[str], deadline_s: float) -> Iterator[None]:
+    """Have a deadline that passes say what was waited for: the command's words, no options."""
+    try:
+        yield
+    except DeadlineExceeded:
+        words = [word for word in args if not word.startswith("-")][:6]
+        raise DeadlineExceeded(
+            f"`docker {' '.join(words)}` did not end within {deadline_s:g} s"
+        ) from None
 
 
 def _familiar(reference: str) -> str:

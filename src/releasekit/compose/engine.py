@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PROBE_DEADLINE_S = 5.0
 BACKING_DEADLINE_S = 120.0
 LOG_LINES = 20
+BODY_SHOWN = 80
+"""Characters of an unhealthy answer's body."""
 
 
 class ComposeEngine:
@@ -119,7 +121,7 @@ class ComposeEngine:
         else:
             model = models.slot_model(model, list(counts), slot, release, bundle.project, counts)
             services = [f"{service}-{slot}" for service in counts]
-        options = ["--no-deps", "--no-build", "--pull", "never"]
+        options = ["--no-deps", "--no-build", "--pull=never"]
         try:
             self._compose(model, ["up", "-d", *options, *services])
         except CommandFailed as error:
@@ -159,21 +161,28 @@ class ComposeEngine:
         address = next(iter(observe.addresses(container).values()), "")
         if not address:
             return Probe(False, "it has no address yet")
-        return self._probe_http(address, port, health, service)
+        probe, body = self._probe_http(address, port, health, service)
+        if not body:
+            return probe
+        # Cut last: a secret that is cut in two is not recognized.
+        start = " ".join(redact(clean(body), secrets_in(bundle.model)).split())[:BODY_SHOWN]
+        return replace(probe, detail=f"{probe.detail} {start}".rstrip())
 
-    def _probe_http(self, address: str, port: int, health: HealthCheck, service: str) -> Probe:
+    def _probe_http(
+        self, address: str, port: int, health: HealthCheck, service: str
+    ) -> tuple[Probe, str]:
+        """The probe, and the body of an answer that is not healthy."""
         host = health.host or service  # as `proxy_pass http://<service>` has it
         answer, body = self._host.http_get(
             address, port, health.path, headers={"Host": host}, deadline_s=PROBE_DEADLINE_S
         )
         asked = f"GET {health.path} on port {port}"
         if answer.status is None:
-            return Probe(False, f"{asked}: {answer.detail}")
+            return Probe(False, f"{asked}: {answer.detail}"), ""
         if answer.status in health.statuses:
-            return Probe(True, f"{asked}: {answer.status}")
+            return Probe(True, f"{asked}: {answer.status}"), ""
         to = f" to {answer.detail}" if answer.detail else ""
-        start = " ".join(clean(body[:80]).split())
-        return Probe(False, f"{asked}: {answer.status}{to} {start}".rstrip())
+        return Probe(False, f"{asked}: {answer.status}{to}"), body
 
     def peers(self, names: Sequence[str]) -> dict[str, Peer]:
         """Where these replicas answer nginx, as their own releases say; without those gone."""
@@ -212,8 +221,18 @@ class ComposeEngine:
             self._docker.do("container", "stop", *ids)
 
     def remove(self, ids: Sequence[str]) -> None:
-        if ids:
-            self._docker.do("container", "rm", "--volumes", *ids)
+        # Only a release's own: what plain compose started may keep data in an anonymous volume.
+        released = {
+            str(container.id)
+            for container in self._docker.inspect(ids)
+            if observe.LABEL_RELEASE in observe.labels_of(container)
+        }
+        ours = [each for each in ids if each in released]
+        others = [each for each in ids if each not in released]
+        if ours:
+            self._docker.do("container", "rm", "--volumes", *ours)
+        if others:
+            self._docker.do("container", "rm", *others)
 
     def log_tail(self, name: str, lines: int) -> tuple[str, ...]:
         done = self._docker.run(["container", "logs", "--tail", str(lines), name], deadline_s=10.0)

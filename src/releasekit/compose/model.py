@@ -83,9 +83,11 @@ def one_shots(model: Model, app: Collection[str]) -> tuple[str, ...]:
 
 
 def bind_sources(model: Model, app: Collection[str]) -> tuple[str, ...]:
-    """The files and folders of the host that `app` mounts: its binds, and the files of its
-    configs and secrets."""
-    paths = {path for name in app for path, _ in binds_of(model["services"][name])}
+    """The files and folders of the host that `app` only reads: its read-only binds, and the files
+    of its configs and secrets. What it may write to is data, and no part of a release."""
+    mounts = [m for name in app for m in model["services"][name].get("volumes", ())]
+    read = [m for m in mounts if m["type"] == "bind" and m.get("read_only")]
+    paths = {_real(mount["source"]) for mount in read}
     for kind in _FILES:
         files = _used(model, kind, app).values()
         paths.update(_real(definition["file"]) for definition in files if "file" in definition)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from releasekit.bundle import Bundle
 from releasekit.compose import model as models
 from releasekit.compose import observe
-from releasekit.compose.docker import QUICK_S, Docker
+from releasekit.compose.docker import QUICK_S, SLOW_S, Docker
 from releasekit.compose.engine import ComposeEngine
+from releasekit.errors import DeadlineExceeded
 from releasekit.nginx.render import FILE
 from releasekit.nginx.router import ContainerFacts, Process
 from releasekit.ports import Completed
 
 if TYPE_CHECKING:
     from python_on_whales.components.container.models import ContainerInspectResult
+
+
+_NOT_UP = ("is not running", "is restarting", "no such container")
+"""How `docker top` says that there are no processes."""
 
 
 class NginxContainer:
@@ -49,20 +56,43 @@ class NginxContainer:
         else:
             image = self._bundle.model["services"][self._service]["image"]
             argv = ["run", "--rm", "--network", "none", "--entrypoint", "nginx", image, "-v"]
-            done = self._docker.run(argv, deadline_s=QUICK_S)
+            done = self._docker.run(argv, deadline_s=SLOW_S)  # it may have to pull first
         return done.stdout + done.stderr
+
+    @property
+    def service(self) -> str:
+        return self._service
+
+    def mounted(self) -> tuple[str, ...] | None:
+        container = self._container()
+        if container is None or not observe.is_up(container):
+            return None
+        return tuple(str(mount.source) for mount in container.mounts or ())
 
     def dump(self, argv: Sequence[str], preview: str) -> str:
         """What `nginx -T`, with the options of `argv`, prints: in the running container, or else
-        in a throw-away one with the same files and `preview` as the managed one."""
+        in a throw-away one with the same files and `preview` as the managed one; "" when that
+        does not end in time."""
         container = self._container()
         if container is not None and observe.is_up(container):
             done = self.execute([*argv, "-T"], deadline_s=QUICK_S)
             return done.stdout + done.stderr
         model = models.check_model(self._bundle.model, self._service, self._directory, preview)
+        name = f"{self._bundle.project}-nginx-check-{secrets.token_hex(4)}"
+        run = ["run", "--rm", "--no-deps", "--no-TTY", "--name", name]
         command = model["services"][self._service].get("command") or ["nginx"]
-        run = ["run", "--rm", "--no-deps", "--no-TTY", self._service, *command, "-T"]
-        return self._docker.compose_said(model, run)
+        if command[0] == "nginx":
+            run += [self._service, *command, "-T"]
+        else:  # a script of the user's, which would not know `-T` and might never end
+            run += ["--entrypoint", "nginx", self._service, "-T"]
+        try:
+            return self._docker.compose_said(model, run)
+        except DeadlineExceeded:
+            return ""
+        finally:
+            # A compose that was killed at its deadline leaves it behind.
+            with suppress(DeadlineExceeded):
+                self._docker.run(["container", "rm", "--force", name], deadline_s=QUICK_S)
 
     @property
     def managed_path(self) -> str:
@@ -80,11 +110,12 @@ class NginxContainer:
         self._engine.up_backing(self._bundle.model, self._service)
 
     def processes(self) -> Sequence[Process]:
-        done = self._docker.run(
-            ["container", "top", self._name, "-eo", "pid,ppid,args"], deadline_s=QUICK_S
-        )
-        if done.status != 0:
+        top = ["container", "top", self._name, "-eo", "pid,ppid,args"]
+        done = self._docker.run(top, deadline_s=QUICK_S)
+        if done.status != 0 and any(sign in done.stderr.lower() for sign in _NOT_UP):
             return ()
+        # "None" because docker did not answer would pass for "all old workers are gone".
+        self._docker.checked(done, top)
         rows = (line.split(None, 2) for line in done.stdout.splitlines()[1:])
         return tuple(Process(int(row[0]), int(row[1]), row[2]) for row in rows if len(row) == 3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import http.client
@@ -18,7 +19,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from releasekit.errors import DeadlineExceeded, Locked
+from releasekit.errors import DeadlineExceeded, HostError, Locked
 from releasekit.ports import Answer, Completed
 
 PASSED_ON = (
@@ -26,7 +27,8 @@ PASSED_ON = (
     "DOCKER_HOST DOCKER_CONTEXT DOCKER_CONFIG DOCKER_CERT_PATH DOCKER_TLS_VERIFY"
 ).split()
 """What commands get of the caller's environment: COMPOSE_FILE and the like would change what
-docker does behind the settings' back."""
+docker does behind the settings' back. Only reading the compose files takes all of it, which
+interpolate it (`compose.resolve`)."""
 
 BODY_LIMIT = 64 * 1024
 """Bytes of an answer's body that a probe reads: an application may send gigabytes."""
@@ -51,6 +53,7 @@ class LocalHost:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = {key: environ[key] for key in PASSED_ON if key in environ}
+        self._user = environ.get("SUDO_USER") or environ.get("USER") or str(os.getuid())
 
     @property
     def name(self) -> str:
@@ -92,13 +95,15 @@ class LocalHost:
         return Completed(child.returncode, _text(out), _text(err))
 
     def read(self, path: str) -> str | None:
-        try:
+        with _told(path), suppress(FileNotFoundError, NotADirectoryError):
             return Path(path).read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return None
+        return None
 
     def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
-        target = Path(path)
+        with _told(path):
+            self._write(Path(path), text, mode)
+
+    def _write(self, target: Path, text: str, mode: int) -> None:
         self.make_dir(str(target.parent))
         descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
@@ -114,12 +119,17 @@ class LocalHost:
         _sync_dir(target.parent)
 
     def append(self, path: str, text: str) -> None:
+        with _told(path):
+            self._append(path, text.encode())
+
+    def _append(self, path: str, data: bytes) -> None:
         is_new = not Path(path).exists()
         if is_new:
             self.make_dir(str(Path(path).parent))
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(descriptor, text.encode())
+            while data:  # a full disk takes a part of it before it takes nothing
+                data = data[os.write(descriptor, data) :]
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -127,35 +137,40 @@ class LocalHost:
             _sync_dir(Path(path).parent)
 
     def digest(self, path: str) -> str | None:
-        if not Path(path).is_file():
-            return None
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        with _told(path):
+            if not Path(path).is_file():
+                return None
+            return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
     def copy(self, source: str, target: str) -> None:
         self.make_dir(str(Path(target).parent))
         temporary = f"{target}.{os.getpid()}"
-        shutil.copy2(source, temporary)
-        status = Path(source).stat()
-        os.chown(temporary, status.st_uid, status.st_gid)
-        Path(temporary).replace(target)
+        with _told(f"{source} -> {target}"):
+            shutil.copy2(source, temporary)
+            status = Path(source).stat()
+            # Only root may give a file away; anybody else's copy is their own.
+            with suppress(*([PermissionError] if os.geteuid() != 0 else [])):
+                os.chown(temporary, status.st_uid, status.st_gid)
+            Path(temporary).replace(target)
 
     def make_dir(self, path: str, *, mode: int = 0o700) -> None:
         folder = Path(path)
-        if folder.is_dir():
-            return
-        self.make_dir(str(folder.parent))
-        with suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-            folder.chmod(mode)
+        with _told(path):
+            if folder.is_dir():
+                return
+            self.make_dir(str(folder.parent))
+            with suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+                folder.chmod(mode)
 
     def remove(self, path: str) -> None:
-        Path(path).unlink(missing_ok=True)
+        with _told(path):
+            Path(path).unlink(missing_ok=True)
 
     def list_dir(self, path: str) -> tuple[str, ...]:
-        try:
+        with _told(path), suppress(FileNotFoundError, NotADirectoryError):
             return tuple(sorted(entry.name for entry in Path(path).iterdir()))
-        except FileNotFoundError:
-            return ()
+        return ()
 
     def http_get(
         self,
@@ -183,17 +198,38 @@ class LocalHost:
         # flock belongs to the open file: the kernel lets go of it when this process dies, however
         # it dies, and no child inherits it (PEP 446).
         self.make_dir(str(Path(path).parent))
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        with _told(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Locked(_holder(os.read(descriptor, 4096))) from None
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, _signature(purpose).encode(), 0)
+            with _told(path):
+                _claim(descriptor, _signature(self._user, purpose))
             yield
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """Raise what the system refuses as a `HostError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise HostError(
+            f"{path}: {error.strerror or error}",
+            hint="the disk is full: `df -h` shows which; `docker system df` what Docker holds of it"
+            if is_full
+            else "",
+        ) from error
+
+
+def _claim(descriptor: int, signature: str) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Locked(_holder(os.read(descriptor, 4096))) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, signature.encode(), 0)
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
@@ -247,8 +283,7 @@ def _reason(error: Exception) -> str:
             return f"no HTTP answer ({type(error).__name__})"
 
 
-def _signature(purpose: str) -> str:
-    user = os.environ.get("SUDO_USER") or os.environ.get("USER") or str(os.getuid())
+def _signature(user: str, purpose: str) -> str:
     since = time.strftime("%Y-%m-%d %H:%M:%S %Z")
     return json.dumps(
         {"user": user, "pid": os.getpid(), "purpose": purpose, "since": since}, ensure_ascii=False

@@ -33,9 +33,9 @@ NOBODY = ("server", "127.0.0.1:9", "down")
 """Stands in an upstream without replicas: nginx refuses an empty one, and would not start; so
 it answers 502 for this service alone."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 _GENERATION = re.compile(r"[A-Za-z0-9_.-]{1,128}")
-_PATH = re.compile(r"/[A-Za-z0-9._~/%?&=+@:,-]{0,1023}")
+PATH = re.compile(r"/[A-Za-z0-9._~/%?&=+@:,-]{0,1023}")
 _BARE = re.compile(r"[A-Za-z0-9_./:=@%,?&+~$()\[\]-]+")
 _VERSION = re.compile(r"\b(?:nginx|openresty)/(\d+)\.(\d+)\.(\d+)")
 
@@ -107,7 +107,7 @@ def render(
 def placeholder(services: Iterable[str]) -> str:
     """A managed file with an upstream for each of `services` and nothing behind it: enough for a
     test of the files that name them."""
-    blocks = (_d("upstream", _checked("name", s, _NAME), block=[_d(*NOBODY)]) for s in services)
+    blocks = (_d("upstream", _checked("name", s, NAME), block=[_d(*NOBODY)]) for s in services)
     return HEADER + "".join(f"{line}\n" for block in blocks for line in block.lines())
 
 
@@ -151,7 +151,7 @@ def parse_route(body: str) -> Loaded | None:
         if said["schema"] != SCHEMA:
             return None
         upstreams = tuple(
-            Upstream(_checked("name", service, _NAME), _names(u["replicas"]), _names(u["standby"]))
+            Upstream(_checked("name", service, NAME), _names(u["replicas"]), _names(u["standby"]))
             for service, u in said["upstreams"].items()
         )
         generation = _checked("generation", said["generation"], _GENERATION)
@@ -202,7 +202,7 @@ def _upstream(upstream: Upstream, peers: Mapping[str, Peer], nginx: Nginx) -> Di
     # The upstream is named after the service, so that the team's own `proxy_pass http://web;`
     # goes on working. Nor may the zone's name change: only from a zone of the same name does a
     # reload carry the resolved addresses over, and until they are looked up anew it answers 502.
-    service = _checked("service", upstream.service, _NAME)
+    service = _checked("service", upstream.service, NAME)
     # nginx's default of max_fails, 1, takes a replica out for 10 s after one refused connection:
     # two restarts of one made 30,000 requests fail while the other was well.
     options = ("resolve", "max_fails=0") if nginx.resolves else ("max_fails=0",)
@@ -221,7 +221,7 @@ def _upstream(upstream: Upstream, peers: Mapping[str, Peer], nginx: Nginx) -> Di
 
 def _target(name: str, peer: Peer, nginx: Nginx) -> str:
     """Where nginx connects to for a replica: its name where it looks names up, else its address."""
-    host = _checked("name", name, _NAME)
+    host = _checked("name", name, NAME)
     if not nginx.resolves:
         if not peer.address:
             raise RouteRefused(f"{name} has no address on a network that nginx shares")
@@ -279,7 +279,7 @@ def _through(passage: Passage) -> Directive:
     body = [
         # In a variable, so that a name is looked up for the request and not to start nginx.
         _d("set", "$releasekit_to", passage.to),
-        _d("proxy_pass", f"http://$releasekit_to{_checked('path', passage.check.path, _PATH)}"),
+        _d("proxy_pass", f"http://$releasekit_to{_checked('path', passage.check.path, PATH)}"),
         _d("proxy_set_header", "Host", "$http_host"),
         _d("proxy_connect_timeout", "1s"),
         _d("proxy_next_upstream", "off"),
@@ -300,7 +300,7 @@ def _checked(kind: str, value: Any, grammar: re.Pattern[str]) -> str:
 def _names(values: Any) -> tuple[str, ...]:
     if not isinstance(values, list | tuple):
         raise RouteRefused(f"{values!r} is no list of names")
-    return tuple(_checked("name", value, _NAME) for value in values)
+    return tuple(_checked("name", value, NAME) for value in values)
 
 
 def _port(value: Any) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Protocol
 
-from releasekit.errors import DeadlineExceeded, RouteRefused
+from releasekit.errors import CommandFailed, DeadlineExceeded, EngineError, RouteRefused
 from releasekit.nginx.include import include_problem
 from releasekit.nginx.render import (
     FILE,
@@ -31,7 +31,6 @@ from releasekit.ports import Answer, Clock, Completed, Host
 from releasekit.together import together
 from releasekit.waiting import wait_until
 
-CONTROL_PORT = 18745
 IN_A_ROW = 3
 """Fresh connections that must agree: old and new workers accept side by side for 100 ms."""
 ASK_S = 2.0
@@ -89,6 +88,15 @@ class Container(Protocol):
     @property
     def managed_path(self) -> str:
         """Where nginx sees the managed file."""
+        ...
+
+    @property
+    def service(self) -> str:
+        """Compose's name of it."""
+        ...
+
+    def mounted(self) -> Sequence[str] | None:
+        """The host's paths that are mounted in it; None when it does not run."""
         ...
 
     def dump(self, argv: Sequence[str], preview: str) -> str:
@@ -154,7 +162,7 @@ class NginxRouter:
         clock: Clock,
         *,
         directory: str,
-        control_port: int = CONTROL_PORT,
+        control_port: int,
     ) -> None:
         self._host = host
         self._container = container
@@ -189,8 +197,29 @@ class NginxRouter:
         """
         if self._look()[0] is not None:
             return ""
-        dump = self._container.dump(self._nginx or ["nginx"], placeholder(services))
-        return include_problem(dump, self._container.managed_path, services)
+        return self._unmounted() or include_problem(
+            self._container.dump(self._nginx or ["nginx"], placeholder(services)),
+            self._container.managed_path,
+            services,
+        )
+
+    def _unmounted(self) -> str:
+        """Why the nginx that runs would never see the managed file: it was created before the
+        compose file mounted the folder."""
+        mounted = self._container.mounted()
+        if mounted is None or any(map(self._is_directory, mounted)):
+            return ""
+        return (
+            f"nginx runs without the mount of {self._directory}: once, "
+            f"`docker compose up -d {self._container.service}`"
+        )
+
+    def _is_directory(self, path: str) -> bool:
+        """Whether `path` on the host is the managed folder, by this name or through a link."""
+        if path == self._directory:
+            return True
+        same = ["test", path, "-ef", self._directory]
+        return self._host.run(same, deadline_s=ASK_S).status == 0
 
     def apply(self, upstreams: Sequence[Upstream]) -> bool:
         names = sorted(Route(tuple(upstreams)).resolved)
@@ -221,7 +250,11 @@ class NginxRouter:
         )
 
     def undrained(self) -> str:
-        workers = self._container.processes()
+        try:
+            workers = self._container.processes()
+        except (CommandFailed, EngineError) as error:
+            # A warning would let the next step stop what they may still need.
+            return f"old nginx workers cannot be counted: {error.message}"
         left = [p for p in workers if p.pid in self._before or p.title.startswith(_LEAVING)]
         return f"old nginx workers with requests to finish: {len(left)}" if left else ""
 

@@ -51,7 +51,8 @@ def _notes(observed: Observed) -> tuple[str, ...]:
         return ()
     if not nginx.keeps_idle:
         version = ".".join(map(str, nginx.version))
-        return (f"nginx {version} {_CLOSES}. nginx 1.27.4 or later does not have this limit",)
+        closes = f"nginx {version} {_CLOSES}. nginx 1.27.4 or later does not have this limit"
+        return (closes,) if nginx.resolves else (closes, f"nginx {version} {_FORGETS}")
     if nginx.running and nginx.loaded is None:
         return (f"nginx, which does not know releasekit yet, {_CLOSES}. Later releases lose none",)
     return ()
@@ -61,6 +62,12 @@ _CLOSES = (
     "closes idle keep-alive connections when it reloads: a client that sends on one at that "
     "moment loses its request (about 1 in 30 busy keep-alive connections, and far more of clients "
     "that do not look before they reuse one); fresh connections lose none"
+)
+
+
+_FORGETS = (
+    "does not look names up while it runs: a container that comes back with another address is "
+    "lost until the next release. nginx 1.27.3 or later finds it"
 )
 
 

@@ -412,10 +412,11 @@ class FakeRouter:
             route = Route(tuple(known), f"{self.world.clock.now():.3f}")
             self._require_peers(route, nginx)
             is_loaded = nginx.loaded is not None and nginx.loaded.upstreams == route.upstreams
-            if not is_loaded or self._moved():
+            is_news = not is_loaded or self._moved()
+            if is_news:
                 self.world.load(route)
             self._applied = route.upstreams
-            return not is_loaded or self._moved()
+            return is_news
 
     def _require_peers(self, route: Route, nginx: Nginx) -> None:
         for name in sorted(route.resolved):
