@@ -22,13 +22,15 @@ class Earlier(Protocol):
 
 
 def way_back(
+    before: Observed,
     observed: Observed,
     failed: str,
     previous: Earlier | None,
     strategy: Strategy,
     options: Options,
 ) -> Plan:
-    """The plan from what the `failed` release left behind to `previous`; None: there was none."""
+    """The plan from what the `failed` release left behind to `previous`, or, for want of one, to
+    what was there `before`."""
     if previous is None:
-        return abandon(observed, failed)
+        return abandon(before, observed, failed)
     return checked_plan(strategy, observed, previous.target(), options)

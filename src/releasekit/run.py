@@ -81,11 +81,9 @@ class Run:
         try:
             site.runner(self._events, stop, self._downtime).run(plan, self._id)
         except KeyboardInterrupt:
-            self._revert(site, bundle, strategy, Interrupted("interrupted"))
-        except ReleasekitError as error:
-            self._revert(site, bundle, strategy, error)
+            self._revert(site, bundle, strategy, observed, Interrupted("interrupted"))
         except Exception as error:  # a bug of ours or a plugin's leaves nothing half-way either
-            self._revert(site, bundle, strategy, _unexpected(error))
+            self._revert(site, bundle, strategy, observed, _known(error))
         result = DONE[self._kind]
         self._record_end(site, result)
         return self._ended(result, bundle, strategy, observed)
@@ -111,17 +109,22 @@ class Run:
         )
 
     def _revert(
-        self, site: Site, failed: Bundle, strategy: Strategy, error: ReleasekitError
+        self,
+        site: Site,
+        failed: Bundle,
+        strategy: Strategy,
+        before: Observed,
+        error: ReleasekitError,
     ) -> NoReturn:
-        """Bring the previous release back, then raise what that comes to."""
+        """Bring the release that ran `before` back, then raise what that comes to."""
         serving = ""
         try:
-            before = self._go_back(site, failed, strategy)
+            wanted = self._go_back(site, failed, strategy, before)
             serving = serving_release(site.observe())
-            raised = _failure(failed, error, before, serving)
+            raised = _failure(failed, error, wanted, serving)
         except Exception as second:  # whatever it is, a person has to know
             raised = NeedsPerson(
-                f"{error.message}; and the way back failed too: {_unexpected(second).message}",
+                f"{error.message}; and the way back failed too: {_known(second).message}",
                 hint=LOOK,
                 reason=error,
             )
@@ -132,7 +135,7 @@ class Run:
         self._events(ended)
         raise raised from error
 
-    def _go_back(self, site: Site, failed: Bundle, strategy: Strategy) -> str:
+    def _go_back(self, site: Site, failed: Bundle, strategy: Strategy, before: Observed) -> str:
         """Observe anew and run the plan to what was current; its id, "" when nothing was.
 
         There is no way back from a failed repair of what is current: that stays as it is.
@@ -143,7 +146,8 @@ class Run:
         previous = site.store.load(observed.current) if observed.current else None
         if previous is not None:
             site = self._workspace.site(previous)
-        plan = way_back(observed, failed.id, previous, strategy, self._workspace.options)
+        options = self._workspace.options
+        plan = way_back(before, observed, failed.id, previous, strategy, options)
         self._run_back(site, plan, failed.project)
         return observed.current
 
@@ -161,19 +165,21 @@ def run_id(utc: str) -> str:
     return f"{re.sub('[-:]', '', utc[:19])}-{secrets.token_hex(3)}"
 
 
-def _unexpected(error: Exception) -> ReleasekitError:
+def _known(error: Exception) -> ReleasekitError:
     if isinstance(error, ReleasekitError):
         return error
-    return StepFailed(f"unexpected: {type(error).__name__}: {error}")
+    known = StepFailed(f"unexpected: {type(error).__name__}: {error}")
+    known.__cause__ = error  # for `--debug`
+    return known
 
 
-def _failure(failed: Bundle, error: ReleasekitError, before: str, serving: str) -> ReleasekitError:
-    """What it comes to when `before` was to serve again, and `serving` does."""
+def _failure(failed: Bundle, error: ReleasekitError, wanted: str, serving: str) -> ReleasekitError:
+    """What it comes to when `wanted` was to serve again, and `serving` does."""
     what = f"{short(failed.id)} was not released: {error.message}"
-    if before and serving != before:
+    if wanted and serving != wanted:
         now = f"{short(serving)} serves" if serving else "nothing serves"
         return NeedsPerson(f"{what}; and now {now}", hint=LOOK, reason=error)
-    now = f"{short(serving)} serves as before" if before else "nothing serves: it was the first"
+    now = f"{short(serving)} serves as before" if wanted else "nothing serves: it was the first"
     if isinstance(error, Interrupted):
         return Interrupted(f"{what}; {now}")
     return ReleaseFailed(f"{what}; {now}", reason=error, serving=serving, hint=error.hint)

@@ -223,10 +223,7 @@ def test_a_release_tells_its_progress_on_stderr_and_nothing_on_stdout() -> None:
     result = run("up")
 
     assert result.stdout == ""
-    assert (
-        result.stderr.splitlines()[0]
-        == f"shop: releasing 3f2a9c1 ({SUBJECT}) with blue-green"
-    )
+    assert result.stderr.splitlines()[0] == f"shop: releasing 3f2a9c1 ({SUBJECT}) with blue-green"
     assert "prepare AwaitHealthy  shop-releases-web-blue-1" in result.stderr
     assert "warning: nginx 1.22 cannot spare idle clients" in result.stderr
     assert "✓ 3f2a9c1 serves; 8.4 s, no downtime; previous 1b2c3d4" in result.stderr
@@ -285,7 +282,6 @@ def test_without_arguments_it_helps() -> None:
 # --- exit codes -----------------------------------------------------------------------------------
 
 EXIT_CODES = {
-    "HostError": 1,
     "ReleasekitError": 1,
     "UsageError": 2,
     "SettingsError": 2,

@@ -33,7 +33,6 @@ from releasekit.observed import (
 from releasekit.observed import Route as Served
 from releasekit.outcome import HistoryEntry, Outcome, Status
 from releasekit.plan import Plan
-from releasekit.release import Release
 from releasekit.steps import (
     AwaitHealthy,
     ConfirmRoute,

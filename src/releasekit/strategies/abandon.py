@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from releasekit.observed import SLOTS, Observed
+from releasekit.observed import Observed
 from releasekit.plan import Plan
 from releasekit.steps import Phase
 from releasekit.strategies.base import clear
 
 
-def abandon(observed: Observed, release: str) -> Plan:
-    """Remove the containers of the failed `release`, out of its slot; nothing else is touched.
+def abandon(before: Observed, observed: Observed, release: str) -> Plan:
+    """Remove what the failed `release` started; what was there `before` is not touched.
 
-    They stay when nginx sends them requests: there is no release to send those to instead. What
-    runs under the project's own names stays too, for plain compose may have started it.
+    It stays when nginx sends it requests: there is no release to send those to instead.
     """
-    failed = [replica for replica in observed.of(release) if replica.slot in SLOTS]
+    earlier = {replica.id for replica in before.replicas}
+    failed = [replica for replica in observed.of(release) if replica.id not in earlier]
     is_asked = any(replica in failed for replica in observed.routed())
     return Plan(
         strategy="abandon",

@@ -105,7 +105,8 @@ class Simulator:
         ended: Ended,
     ) -> None:
         runner = self._runner(ended, is_stopped)
-        plan = checked_plan(strategy, self.observe(), target, self.options)
+        before = self.observe()
+        plan = checked_plan(strategy, before, target, self.options)
         ended.plans.append(plan)
         if plan.is_empty:
             ended.result = "nothing-to-do"
@@ -115,7 +116,7 @@ class Simulator:
         try:
             runner.run(plan, run)
         except ReleasekitError as error:
-            self._go_back(target, strategy, error, ended, runner.downtime)
+            self._go_back(target, strategy, before, error, ended, runner.downtime)
         ended.downtime_s = runner.downtime.seconds
         self.journal.write("end", run, result=ended.result)
 
@@ -123,6 +124,7 @@ class Simulator:
         self,
         failed: Target,
         strategy: Strategy,
+        before: Observed,
         error: ReleasekitError,
         ended: Ended,
         downtime: Downtime,
@@ -134,7 +136,8 @@ class Simulator:
             return
         previous = _Stored(self.stored[observed.current]) if observed.current else None
         try:
-            plan = way_back(observed, failed.release, previous, strategy, self.options)
+            options = self.options
+            plan = way_back(before, observed, failed.release, previous, strategy, options)
             ended.plans.append(plan)
             runner = self._runner(ended, lambda: False)
             runner.downtime = downtime
