@@ -10,6 +10,8 @@ pytestmark = pytest.mark.e2e
 
 LIMIT = {"eof", "reset"}
 """How a request fails that is sent on a connection which nginx closes at that moment."""
+LOOK_UP_S = 0.1
+"""For names that nginx looks up for the first time: milliseconds, on a machine that is busy."""
 
 
 def test_it_is_taken_over_under_load_and_can_be_gone_back_to(empty_shop: Shop) -> None:
@@ -24,9 +26,12 @@ def test_it_is_taken_over_under_load_and_can_be_gone_back_to(empty_shop: Shop) -
         shop.up(second).ended(0)
         assert_serves(shop, second)
     report = load.report
-    # The configuration that nginx had could not spare idle connections in its last reload.
+    # The configuration that nginx had could not spare idle connections in its last reload, and
+    # knew no name: what the plan's notes say, and no more.
     assert_orders_kept(shop, report)
-    assert report.failed == sum(f["reused"] and f["kind"] in LIMIT for f in report.failures), report
+    others = [f for f in report.failures if not (f["reused"] and f["kind"] in LIMIT)]
+    assert {f["kind"] for f in others} <= {"status 502"}, report
+    assert not others or others[-1]["start"] - others[0]["start"] < LOOK_UP_S, report
     assert report.releases.keys() == {shop.first, second}
     assert shop.backing() == backing
     with shop.load() as load:

@@ -215,7 +215,8 @@ blue-green to bbbbbbb; downtime: none
 def test_an_adopted_stack_is_the_old_release_of_the_first_plan() -> None:
     golden = """\
 blue-green to bbbbbbb; downtime: none
-note: nginx, which does not know releasekit yet, closes idle keep-alive connections when it reloads: a client that sends on one at that moment loses its request (about 1 in 30 busy keep-alive connections, and far more of clients that do not look before they reuse one); fresh connections lose none. Later releases lose none
+note: nginx, which does not know releasekit yet, closes idle keep-alive connections when it reloads: a client that sends on one at that moment loses its request (about 1 in 30 busy keep-alive connections, and far more of clients that do not look before they reuse one); fresh connections lose none
+note: in this first release nginx looks the replicas' names up only after its reload, and answers 502 for the milliseconds that takes; later releases lose none of either kind
 1 prepare Start         web x1 worker x1 of bbbbbbb in blue   (the release to serve)
 1 prepare AwaitHealthy  shop-releases-web-blue-1 shop-releases-worker-blue-1   (traffic only for what is proven healthy)
 2 shift   Route         web -> shop-releases-web-blue-1   (bbbbbbb is healthy)
@@ -230,7 +231,8 @@ note: nginx, which does not know releasekit yet, closes idle keep-alive connecti
 def test_a_stack_of_an_unknown_release_serves_until_the_new_one_does() -> None:
     golden = """\
 blue-green to bbbbbbb; downtime: none
-note: nginx, which does not know releasekit yet, closes idle keep-alive connections when it reloads: a client that sends on one at that moment loses its request (about 1 in 30 busy keep-alive connections, and far more of clients that do not look before they reuse one); fresh connections lose none. Later releases lose none
+note: nginx, which does not know releasekit yet, closes idle keep-alive connections when it reloads: a client that sends on one at that moment loses its request (about 1 in 30 busy keep-alive connections, and far more of clients that do not look before they reuse one); fresh connections lose none
+note: in this first release nginx looks the replicas' names up only after its reload, and answers 502 for the milliseconds that takes; later releases lose none of either kind
 1 prepare Start         web x1 worker x1 of bbbbbbb in blue   (the release to serve)
 1 prepare AwaitHealthy  shop-releases-web-blue-1 shop-releases-worker-blue-1   (traffic only for what is proven healthy)
 2 shift   Route         web -> shop-releases-web-blue-1   (bbbbbbb is healthy)
@@ -245,7 +247,8 @@ note: nginx, which does not know releasekit yet, closes idle keep-alive connecti
 def test_an_adopted_release_that_is_released_again_is_only_routed_to() -> None:
     golden = """\
 blue-green to aaaaaaa; downtime: none
-note: nginx, which does not know releasekit yet, closes idle keep-alive connections when it reloads: a client that sends on one at that moment loses its request (about 1 in 30 busy keep-alive connections, and far more of clients that do not look before they reuse one); fresh connections lose none. Later releases lose none
+note: nginx, which does not know releasekit yet, closes idle keep-alive connections when it reloads: a client that sends on one at that moment loses its request (about 1 in 30 busy keep-alive connections, and far more of clients that do not look before they reuse one); fresh connections lose none
+note: in this first release nginx looks the replicas' names up only after its reload, and answers 502 for the milliseconds that takes; later releases lose none of either kind
 1 prepare AwaitHealthy  shop-web-1   (traffic only for what is proven healthy)
 2 shift   Route         web -> shop-web-1   (aaaaaaa is healthy)
 2 shift   ConfirmRoute  web -> shop-web-1   (exit 0 of a reload proves nothing)"""

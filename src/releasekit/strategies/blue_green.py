@@ -54,7 +54,7 @@ def _notes(observed: Observed) -> tuple[str, ...]:
         closes = f"nginx {version} {_CLOSES}. nginx 1.27.4 or later does not have this limit"
         return (closes,) if nginx.resolves else (closes, f"nginx {version} {_FORGETS}")
     if nginx.running and nginx.loaded is None:
-        return (f"nginx, which does not know releasekit yet, {_CLOSES}. Later releases lose none",)
+        return (f"nginx, which does not know releasekit yet, {_CLOSES}", _FIRST)
     return ()
 
 
@@ -64,6 +64,11 @@ _CLOSES = (
     "that do not look before they reuse one); fresh connections lose none"
 )
 
+
+_FIRST = (
+    "in this first release nginx looks the replicas' names up only after its reload, and answers "
+    "502 for the milliseconds that takes; later releases lose none of either kind"
+)
 
 _FORGETS = (
     "does not look names up while it runs: a container that comes back with another address is "
