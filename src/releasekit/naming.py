@@ -22,9 +22,10 @@ _VERSION = re.compile(r"(?=.*[0-9]).*\..*")
 def release_named(sha: str, folder: Path, stored: Callable[[], Collection[str]]) -> Release:
     """The release that `sha` names: a commit, a stored release, or a whole tag as it is.
 
-    As it is goes a full SHA, which a shallow clone may lack, and a version: with a digit and a
-    dot. Any other name that neither git nor the host knows is a slip within a repository; without
-    one it is a tag too, unless it could begin a SHA.
+    As it is goes a full SHA, which a shallow clone may lack, a version, which has a digit and a
+    dot, and a tag that moves, which is refused elsewhere unless it is allowed by name. Any other
+    name that neither git nor the host knows is a slip within a repository; without one it is a
+    tag too, unless it could begin a SHA.
 
     `stored` gives the ids of the releases on the host; it is asked only when git does not know.
     """
@@ -32,7 +33,7 @@ def release_named(sha: str, folder: Path, stored: Callable[[], Collection[str]])
         try:
             return Release.from_git(sha, path=folder)
         except UnknownRelease as error:
-            unknown, is_slip = error, not _VERSION.fullmatch(sha)
+            unknown, is_slip = error, not _is_tag(sha)
     else:
         is_slip = bool(_HEX.fullmatch(sha))
         unknown = UnknownRelease(f"{sha}: {folder} is no git repository")
@@ -49,6 +50,10 @@ def release_named(sha: str, folder: Path, stored: Callable[[], Collection[str]])
     if is_slip:
         raise unknown
     return Release(sha)
+
+
+def _is_tag(name: str) -> bool:
+    return bool(_VERSION.fullmatch(name)) or name.lower() in MUTABLE_TAGS
 
 
 def tag_of(release: str) -> str:

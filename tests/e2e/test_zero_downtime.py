@@ -13,7 +13,7 @@ from tests.e2e.shop import Shop, assert_none_lost, assert_orders_kept, assert_se
 
 pytestmark = pytest.mark.e2e
 
-ROUNDS, OLD_ROUNDS = 20, 5
+ROUNDS = 20
 PAUSE_S = 0.02
 
 
@@ -42,7 +42,7 @@ def test_with_an_old_nginx_only_reused_connections_lose_requests(old_shop: Shop)
     second = shop.commit("Say what is new", headline="Strawberries are here")
     before = shop.backing()
     with shop.load() as load, FreshOrders(shop) as orders:
-        for sha, _ in zip(cycle((second, shop.first)), range(OLD_ROUNDS), strict=False):
+        for sha, _ in zip(cycle((second, shop.first)), range(ROUNDS), strict=False):
             shop.up(sha).ended(0)
             assert_serves(shop, sha)
     report = load.report
