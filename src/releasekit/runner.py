@@ -159,7 +159,10 @@ class Runner:
 
         def look() -> str:
             self._stop_on_request()
-            return self._unhealthy(step, good, seen)
+            missing = self._unhealthy(step, good, seen)
+            if missing and all(good[name] for _, name in step.replicas):
+                missing = self._unhealthy(step, good, seen)  # all answer: prove it at once
+            return missing
 
         try:
             wait_until(
