@@ -203,9 +203,12 @@ class Runner:
 
     def _confirm(self, step: ConfirmRoute) -> None:
         missing: list[str] = []
+        asked = self.clock.now()
 
         def look() -> str:
+            nonlocal asked
             self._stop_on_request()
+            asked = self.clock.now()
             return self._routed.unconfirmed()
 
         def tell(detail: str) -> None:
@@ -222,9 +225,10 @@ class Runner:
             )
         except DeadlineExceeded as error:
             raise RouteRefused(f"nginx does not serve the route: {error.message}") from error
-        # What nginx knew already it has served since the replicas answer.
+        # What nginx knew already it has served since the replicas answer, any other route at the
+        # latest when it was asked for the last time: to hear all answers takes a while.
         was_served = self._is_loaded and not missing
-        self._end_downtime(self._answered if was_served else self.clock.now())
+        self._end_downtime(self._answered if was_served else asked)
 
     def _drain(self, step: Drain) -> None:
         def look() -> str:

@@ -71,6 +71,11 @@ class Ran:
         """The names of the steps that were begun, in order."""
         return [e["step"]["step"] for e in self.events if e["event"] == "step_started"]
 
+    def took(self, step: str) -> list[float]:
+        """How long each step of this name took."""
+        ended = [e for e in self.events if e["event"] == "step_ended"]
+        return [float(e["seconds"]) for e in ended if e["step"]["step"] == step]
+
     @property
     def plan(self) -> list[dict[str, Any]]:
         """The steps that it set out to take."""

@@ -22,10 +22,15 @@ def test_the_downtime_that_is_printed_is_what_clients_see(shop: Shop, before: st
         assert_serves(shop, third)
     report = load.report
     # Requests that wait for an address where nobody is, and then fail or are answered after all,
-    # give clients two answers: how long none was good, and when one could not have been.
+    # give clients two answers: how long none was good, and when one could not have been. And if
+    # the new replica happens to get the address of the old one, nginx reaches it a moment before
+    # it is told to.
     seen = sorted((report.longest_gap_s, report.downtime_s))
     printed = ran.result["downtime_s"]
-    assert seen[0] - SLACK_S < printed < seen[1] + SLACK_S, f"{report.summary()}\n{ran}"
+    slack = SLACK_S + report.lag_s
+    early = sum(ran.took("Route")) + sum(ran.took("ConfirmRoute"))
+    told = f"{report.summary()}\n{report}\n{ran}"
+    assert seen[0] - slack < printed < seen[1] + slack + early, told
     assert shop.history()[0]["downtime_s"] == printed
     assert_orders_kept(shop, report)
     assert report.releases.keys() == {second, third}
