@@ -63,13 +63,11 @@ class Bundle:
     def service(self, name: str) -> Service:
         return next(b.service for b in self.services if b.service.name == name)
 
-    @property
-    def only_one_can_run(self) -> bool:
-        """Whether this release cannot run beside another one: it was released by `recreate`."""
-        has_route = self.nginx_service is not None or all(
-            b.service.port is None for b in self.services
-        )
-        return not has_route or bool(slot_problems(self.model, self.app))
+    def must_run_alone(self, service: str) -> bool:
+        """Whether this release of `service` cannot run beside another: it was recreated."""
+        port = self.service(service).port
+        has_no_route = port is not None and self.nginx_service is None
+        return has_no_route or bool(slot_problems(self.model, [service]))
 
     def networks(self, service: str | None) -> tuple[str, ...]:
         """The real names of the networks that `service` is on."""
@@ -104,7 +102,8 @@ def _service(item: Mapping[str, Any]) -> BundledService:
     health = item["health"]
     if health is not None:
         health = HealthCheck(health["path"], tuple(health["statuses"]), health["host"])
-    return BundledService(Service(**item["service"]), health)
+    after = tuple(item["service"].get("after", ()))
+    return BundledService(Service(**{**item["service"], "after": after}), health)
 
 
 class BundleStore:

@@ -27,8 +27,9 @@ from releasekit.steps import (
     Start,
     Step,
     Stop,
+    Watch,
 )
-from releasekit.strategies.base import Options, Strategy
+from releasekit.strategies.mixed import Mix
 from releasekit.strategies.place import in_order
 from releasekit.target import Target
 
@@ -46,13 +47,13 @@ class Violation:
         return f"{where}: {self.rule} ({self.detail})"
 
 
-def checked_plan(strategy: Strategy, observed: Observed, target: Target, options: Options) -> Plan:
-    """The strategy's plan; raises `UnsafePlan` when it would break an invariant."""
-    plan = strategy.plan(observed, target, options)
+def checked_plan(mix: Mix, observed: Observed, target: Target) -> Plan:
+    """The plan of these strategies; raises `UnsafePlan` when it would break an invariant."""
+    plan = mix.plan(observed, target)
     violations = check_plan(observed, target, plan)
     if violations:
         found = "; ".join(map(str, violations))
-        raise UnsafePlan(f"{strategy.name} made an unsafe plan: {found}")
+        raise UnsafePlan(f"{mix.name} made an unsafe plan: {found}")
     return plan
 
 
@@ -81,6 +82,8 @@ class _World:
     route: tuple[Upstream, ...]
     confirmed: set[str]
     draining: set[str]
+    replaced: dict[str, frozenset[str]]  # service -> what of other releases served it at first
+    unproven: set[str] = field(default_factory=set)  # started and not yet awaited
     is_confirmed: bool = True
     is_marked: bool = False
     has_marked: bool = False  # by a step of this plan
@@ -103,6 +106,14 @@ class _World:
             confirmed=set(names),
             # Old workers do not tell whom they ask.
             draining=set(running) - names if nginx is not None and nginx.draining else set(),
+            replaced={
+                service: frozenset(
+                    r.name
+                    for r in observed.routed()
+                    if r.service == service and r.running and r.release != target.release
+                )
+                for service in observed.services
+            },
             is_marked=observed.current == target.release,
         )
 
@@ -125,6 +136,8 @@ class _World:
                 self._route(step)
             case ConfirmRoute():
                 self._confirm(step)
+            case Watch():
+                self._watch(step)
             case Drain():
                 self.draining.clear()
             case Stop():
@@ -147,9 +160,27 @@ class _World:
             there = {name for name, place in self.places.items() if place == (service, step.slot)}
             if not there <= set(names) or in_order(names, there) != there:
                 self.broken("compose numbers a slot's replicas from 1, without a gap", service)
+            self._must_be_next(service)
             for name in names:
                 self._start_one(name, step)
                 self.places[name] = (service, step.slot)
+            self._must_run_once(service)
+
+    def _must_be_next(self, service: str) -> None:
+        """What a service comes after is there and proven before it starts."""
+        for earlier in self.target.service(service).after:
+            names = {name for name, (owner, _) in self.places.items() if owner == earlier}
+            if earlier in self._missing(self.running) or names & self.unproven:
+                self.broken("a service starts after those it needs are healthy", earlier)
+
+    def _must_run_once(self, service: str) -> None:
+        releases = {
+            self.running[name]
+            for name, (owner, _) in self.places.items()
+            if owner == service and name in self.running
+        }
+        if not self.target.service(service).overlaps and len(releases) > 1:
+            self.broken("what may not overlap runs in one release only", service)
 
     def _start_one(self, name: str, step: Start) -> None:
         there = self.running.get(name)
@@ -157,19 +188,31 @@ class _World:
             self.broken("a running replica of another release is not replaced", name)
         if there is None:
             self.healthy.discard(name)
+            self.unproven.add(name)
         self.running[name] = step.release
 
     def _await(self, step: AwaitHealthy) -> None:
         names = {name for _, name in step.replicas}
-        self.healthy |= {name for name in names if self.running.get(name) == step.release}
+        proven = {name for name in names if self.running.get(name) == step.release}
+        self.healthy |= proven
+        self.unproven -= proven
 
     def _announce(self, step: Announce) -> None:
-        before, after = ({*_pairs(route)} for route in (self.route, step.upstreams))
-        if {pair for pair in before ^ after if pair[1] in self.running}:
+        self._must_be_weighed(step.upstreams)
+        before, after = ({*_weighed(route)} for route in (self.route, step.upstreams))
+        if {share for share in before ^ after if share[1] in self.running}:
             self.broken("an announcement moves no traffic", str(step))
+        for name in sorted({name for u in step.upstreams for name in u.preview} - self.healthy):
+            self.broken("only what was proven healthy is shown on preview", name)
         self.route = step.upstreams
 
+    def _must_be_weighed(self, upstreams: tuple[Upstream, ...]) -> None:
+        for u in upstreams:
+            if u.weights and (len(u.weights) != len(u.replicas) or min(u.weights) < 1):
+                self.broken("each replica has a weight, from 1", u.service)
+
     def _route(self, step: Route) -> None:
+        self._must_be_weighed(step.upstreams)
         for _, name in _pairs(step.upstreams):
             if name not in self.running:
                 self.broken("the route names only what runs", name)
@@ -184,9 +227,20 @@ class _World:
         self.route = step.upstreams
         self.is_confirmed = False
 
+    def _watch(self, step: Watch) -> None:
+        for service in sorted({service for service, _ in step.replicas}):
+            replaced = self.replaced.get(service, frozenset())
+            if replaced and not replaced & self.running.keys():
+                self.broken("what is watched can still be taken back", service)
+
+    @property
+    def _wanted(self) -> set[str]:
+        """The services that users ask and that have replicas."""
+        return {*self.target.asked} - {*self.target.silenced}
+
     def _served(self) -> set[str]:
         """The services that have to be in the route: those of the target that are, or may be."""
-        wanted = {service.name for service in self.target.services if service.port is not None}
+        wanted = self._wanted
         served = {s for s, name in _pairs(self.route) if name in self.running}
         return (served & wanted or wanted) - self.downtime
 
@@ -239,7 +293,7 @@ class _World:
         self.is_marked = self.has_marked = True
 
     def _serves_target(self) -> bool:
-        wanted = {service.name for service in self.target.services if service.port is not None}
+        wanted = self._wanted
         if not self.has_nginx or not wanted:
             return not self._missing(self.running)
         served = {service for service, _ in _pairs(self.route)}
@@ -271,6 +325,14 @@ class _World:
 def _pairs(upstreams: Iterable[Upstream]) -> Iterator[tuple[str, str]]:
     """(service, replica) pairs of what gets traffic."""
     return ((u.service, name) for u in upstreams for name in u.replicas)
+
+
+def _weighed(upstreams: Iterable[Upstream]) -> Iterator[tuple[str, str, int]]:
+    """(service, replica, weight) of what gets traffic."""
+    for upstream in upstreams:
+        weights = upstream.weights or (1,) * len(upstream.replicas)
+        for name, weight in zip(upstream.replicas, weights, strict=False):
+            yield upstream.service, name, weight
 
 
 def _names(upstreams: Iterable[Upstream]) -> set[str]:

@@ -112,9 +112,15 @@ def ever_committed(records: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(str(r["release"]) for r in records if r["event"] == "commit")
 
 
-def strategy_of(records: Iterable[Mapping[str, Any]], release: str) -> str:
-    """The strategy of the run that last committed to `release`; "" when none is known."""
+def strategies_of(
+    records: Iterable[Mapping[str, Any]], release: str
+) -> tuple[str, Mapping[str, str]]:
+    """The strategy of the run that last committed to `release` ("": none is known), and those
+    that services had instead."""
     records = tuple(records)
     runs = [r["run"] for r in records if r["event"] == "commit" and r["release"] == release]
     begins = {r["run"]: r for r in records if r["event"] == "begin"}
-    return str(begins.get(runs[-1], {}).get("strategy", "")) if runs else ""
+    began = begins.get(runs[-1], {}) if runs else {}
+    services = began.get("services")
+    known = services if isinstance(services, dict) else {}
+    return str(began.get("strategy", "")), {str(k): str(v) for k, v in known.items()}

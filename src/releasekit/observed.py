@@ -6,7 +6,8 @@ Containers and nginx are the truth; the files that releasekit writes are only re
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 PLAIN = ""
@@ -55,20 +56,31 @@ class Backing:
 class Upstream:
     """The replicas, by container name, that share one service's traffic.
 
-    `standby` replicas get none: nginx only keeps their addresses resolved.
+    `standby` replicas get none: nginx only keeps their addresses resolved. `preview` replicas get
+    only the requests that carry the route's secret. `weights` are whole numbers from 1, one for
+    each of `replicas`: their shares of the traffic; none means equal shares.
     """
 
     service: str
     replicas: tuple[str, ...]
     standby: tuple[str, ...] = ()
+    preview: tuple[str, ...] = ()
+    weights: tuple[int, ...] = ()
+
+    def shares(self) -> frozenset[tuple[str, int]]:
+        """(replica, weight) pairs: what its users get, in whatever order it is written."""
+        weights = self.weights or (1,) * len(self.replicas)
+        return frozenset(zip(self.replicas, weights, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What nginx serves, per service. `generation` tells one written route from the next."""
+    """What nginx serves, per service. `generation` tells one written route from the next; `secret`
+    leads to the replicas on preview, "" when there are none."""
 
     upstreams: tuple[Upstream, ...] = ()
     generation: str = ""
+    secret: str = ""
 
     def replicas(self, service: str) -> tuple[str, ...]:
         """The replicas that get `service`'s traffic; empty when it has no upstream."""
@@ -81,8 +93,12 @@ class Route:
 
     @property
     def resolved(self) -> frozenset[str]:
-        """Every replica whose address nginx knows: those with traffic and those on standby."""
-        return self.names | {name for u in self.upstreams for name in u.standby}
+        """Every replica whose address nginx knows, with traffic or without."""
+        return self.names | {n for u in self.upstreams for n in (*u.standby, *u.preview)}
+
+    def only(self, services: Collection[str]) -> Route:
+        """The part of it that leads to these services."""
+        return replace(self, upstreams=tuple(u for u in self.upstreams if u.service in services))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +136,16 @@ class Observed:
     """The id of the release that was last committed to, as recorded; "" when there is none."""
     committed: frozenset[str] = frozenset()
     """The ids of all releases that were ever committed to: the others are leftovers of failures."""
+    held: str = ""
+    """The id of the release that is held before its cutover, as recorded; "" when there is none."""
+
+    def only(self, services: Collection[str]) -> Observed:
+        """What there is of these services, as if there were no others."""
+        nginx = self.nginx
+        if nginx is not None and nginx.loaded is not None:
+            nginx = replace(nginx, loaded=nginx.loaded.only(services))
+        mine = tuple(replica for replica in self.replicas if replica.service in services)
+        return replace(self, replicas=mine, nginx=nginx)
 
     @property
     def route(self) -> Route:
@@ -131,6 +157,12 @@ class Observed:
     def routed(self) -> tuple[Replica, ...]:
         """The replicas that get traffic."""
         return tuple(r for r in self.replicas if r.name in self.route.names)
+
+    @property
+    def services(self) -> frozenset[str]:
+        """The app services that there is anything of."""
+        routed = {upstream.service for upstream in self.route.upstreams}
+        return frozenset({replica.service for replica in self.replicas} | routed)
 
     def of(self, release: str) -> tuple[Replica, ...]:
         return tuple(r for r in self.replicas if r.release == release)

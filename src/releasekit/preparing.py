@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
@@ -15,8 +15,8 @@ from releasekit.errors import SettingsError
 from releasekit.ports import Host
 from releasekit.release import Release
 from releasekit.settings import ServiceSettings, Settings
-from releasekit.strategies.base import Strategy
-from releasekit.target import Service
+from releasekit.strategies.mixed import Mix
+from releasekit.target import Service, Target
 
 Model = Mapping[str, Any]
 
@@ -60,22 +60,38 @@ class Draft:
 
     @property
     def services(self) -> tuple[BundledService, ...]:
-        return tuple(self._service(name) for name in self.app)
+        services = {name: self._service(name) for name in self.app}
+        order = models.app_order(self.model, self.app)
+        asked = {name for name, service in services.items() if service.port is not None}
+        return tuple(
+            BundledService(
+                replace(service, after=_after(service, order, asked, self.settings.workers_wait)),
+                self._check(name, service.port),
+            )
+            for name, service in services.items()
+        )
 
-    def _service(self, name: str) -> BundledService:
+    def _check(self, name: str, port: int | None) -> HealthCheck | None:
+        health = self.settings.services.get(name, ServiceSettings()).health
+        if health is None or health.path is None or port is None:
+            return None
+        return HealthCheck(health.path, health.statuses, health.host)
+
+    def _service(self, name: str) -> Service:
         wanted = self.settings.services.get(name, ServiceSettings())
-        port = wanted.port or models.exposed_port(self.model, name)
         health = wanted.health
-        service = Service(
+        return Service(
             name=name,
-            replicas=wanted.replicas or models.replicas(self.model, name),
-            port=port,
+            replicas=models.replicas(self.model, name)
+            if wanted.replicas is None
+            else wanted.replicas,
+            port=wanted.port or models.exposed_port(self.model, name),
             drain_s=wanted.drain,
             health_timeout_s=health.timeout if health else self._patience_s,
             container_name=str(self.model["services"][name].get("container_name", "")),
+            overlaps=wanted.overlap,
+            settle_s=health.settle if health else None,
         )
-        check = HealthCheck(health.path, health.statuses, health.host) if health and port else None
-        return BundledService(service, check)
 
     @property
     def _patience_s(self) -> float:
@@ -83,6 +99,17 @@ class Draft:
         waits for the slowest."""
         given = (s.health.timeout for s in self.settings.services.values() if s.health)
         return max(given, default=60.0)
+
+
+def _after(
+    service: Service, order: Mapping[str, Set[str]], asked: Set[str], workers_wait: bool
+) -> tuple[str, ...]:
+    """The services that have to be healthy before this one starts: those that it depends on, and
+    of a worker all that users ask, in so far as they do not wait for the worker."""
+    names = set(order[service.name])
+    if workers_wait and service.port is None:
+        names |= {name for name in asked if service.name not in order[name]}
+    return tuple(sorted(names))
 
 
 def draft(
@@ -100,45 +127,54 @@ def draft(
     return replace(everything, app=released)
 
 
-def problems(draft: Draft, strategy: Strategy, nginx_dir: str) -> list[str]:
-    """Everything that keeps `draft` from being released with `strategy`."""
+def problems(draft: Draft, mix: Mix, nginx_dir: str) -> list[str]:
+    """Everything that keeps `draft` from being released with these strategies."""
     settings, model = draft.settings, draft.model
-    named = tuple(settings.services)
-    found = composed.unknown_services(model, named)
+    found = composed.unknown_services(model, tuple(settings.services))
     found += composed.app_problems(model, draft.app, draft.release.tag, settings.tag_variable)
-    if strategy.needs_health:
-        found += composed.slot_problems(model, draft.app)
-        found += _without_health(draft, strategy)
+    beside = _beside(draft, mix)
+    found += composed.slot_problems(model, beside)
+    found += _without_health(draft, beside)
+    moved = [b.service.name for b in draft.services if b.service.port and b.service.name in beside]
     if draft.nginx_service is not None:
         found += composed.nginx_problems(model, draft.nginx_service, nginx_dir)
-        found += _without_port(draft, strategy)
-    elif strategy.needs_health and any(b.service.port for b in draft.services):
+        found += _without_port(draft, beside)
+    elif moved:
         found.append(
-            f"{strategy.name} moves traffic with nginx, and the project has no service `nginx`: "
-            "name it (`[nginx] service = …`), or use --strategy recreate"
+            f"{beside[moved[0]]} moves traffic with nginx, and the project has no service "
+            "`nginx`: name it (`[nginx] service = …`), or use --strategy recreate"
         )
     return found
 
 
-def _without_health(draft: Draft, strategy: Strategy) -> list[str]:
+def _beside(draft: Draft, mix: Mix) -> dict[str, str]:
+    """The services whose next release starts beside the one before, and the strategy of each."""
+    target = Target(draft.project, "", tuple(bundled.service for bundled in draft.services))
+    chosen = {name: mix.of(target, name).strategy for name in draft.app}
+    return {name: strategy.name for name, strategy in chosen.items() if strategy.needs_health}
+
+
+def _without_health(draft: Draft, beside: Mapping[str, str]) -> list[str]:
     missing = [
         bundled.service.name
         for bundled in draft.services
-        if bundled.health is None
+        if bundled.service.name in beside
+        and bundled.health is None
+        and bundled.service.settle_s is None
         and not models.has_healthcheck(draft.model, bundled.service.name)
         and not _is_checked_by_image(draft, bundled.service.name)
     ]
     return [
-        f"services.{name}: {strategy.name} needs a health check, and there is none: give "
+        f"services.{name}: {beside[name]} needs a health check, and there is none: give "
         f'`[services.{name}] health = {{ path = "/up" }}` (and `port`) in the settings, '
         "or a `healthcheck:` in the compose file"
         for name in missing
     ]
 
 
-def _without_port(draft: Draft, strategy: Strategy) -> list[str]:
+def _without_port(draft: Draft, beside: Mapping[str, str]) -> list[str]:
     """nginx would go on asking the containers that are stopped."""
-    if not strategy.needs_health or any(b.service.port for b in draft.services):
+    if not beside or any(b.service.port for b in draft.services):
         return []
     name = draft.app[0] if draft.app else "web"
     return [

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from releasekit import journal as journals
 from releasekit import naming
@@ -19,11 +19,11 @@ from releasekit.plan import Plan
 from releasekit.release import Release, short
 from releasekit.run import Run, run_id
 from releasekit.status import status_of
-from releasekit.strategies import registry
-from releasekit.strategies.base import Strategy
+from releasekit.strategies.mixed import Mix
 from releasekit.together import together
 
 if TYPE_CHECKING:
+    from releasekit.bundle import Bundle
     from releasekit.settings import Settings
     from releasekit.site import Site
     from releasekit.workspace import Adopted, Workspace
@@ -88,17 +88,23 @@ class Project:
             return Release.from_git(dirty=dirty, path=folder)
         return naming.release_named(sha, folder, lambda: self._workspace.store(self.name).ids())
 
-    def plan(self, release: Release, *, strategy: str | None = None) -> Plan:
+    def plan(
+        self,
+        release: Release,
+        *,
+        strategy: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Plan:
         """What `up` would do; changes nothing."""
-        chosen = self._strategy(strategy)
-        draft = self._workspace.draft(self._immutable(release), chosen)
+        mix = self._mix(strategy, options=options)
+        draft = self._workspace.draft(self._immutable(release), mix)
         bundle = self._workspace.pinned(draft).bundle
         site = self._workspace.site(bundle)
         observed = site.observe()
         site.require_route(bundle.target(), observed)
         adopted = self._workspace.adopted(observed, draft)
         known = adopted.known(observed) if adopted else observed
-        plan = checked_plan(chosen, known, bundle.target(), self._workspace.options)
+        plan = checked_plan(mix, known, bundle.target())
         if not draft.missing_images:
             return plan
         note = f"not on this host, `up` pulls it first: {', '.join(draft.missing_images)}"
@@ -109,15 +115,19 @@ class Project:
         release: Release,
         *,
         strategy: str | None = None,
+        options: Mapping[str, Any] | None = None,
         stop: threading.Event | None = None,
     ) -> Outcome:
         """Release it. When `stop` is set the run ends at the next safe point.
 
+        `strategy` beats the settings' one for all services that have none of their own there;
+        `options` go to each strategy that knows them.
+
         Raises `ReleaseFailed` (the previous release serves), `Interrupted` (likewise),
         `NeedsPerson`, `Locked`, or a `UsageError` before anything was touched.
         """
-        chosen = self._strategy(strategy)
-        draft = self._workspace.draft(self._immutable(release), chosen)
+        mix = self._mix(strategy, options=options)
+        draft = self._workspace.draft(self._immutable(release), mix)
         with self._workspace.locked(draft.project, f"up {short(release.tag)}"):
             run = self._begin("up", draft.project, release)
             pinned = self._workspace.pinned(self._workspace.pulled(draft, self._events))
@@ -129,7 +139,7 @@ class Project:
                 self._adopt(adopted, site)
                 observed = adopted.known(observed)
             pinned.save(site.store)
-            return run.to(pinned.bundle, chosen, site, observed, stop or threading.Event())
+            return run.to(pinned.bundle, mix, site, observed, stop or threading.Event())
 
     def rollback(self, to: str | None = None, *, stop: threading.Event | None = None) -> Outcome:
         """Go back to the last good release, or to the stored one that `to` is a prefix of.
@@ -148,13 +158,11 @@ class Project:
             bundle = store.load(release)
             if bundle is None:
                 raise UnknownRelease(f"{short(release)} is no longer stored on this host")
-            chosen = self._strategy(journals.strategy_of(records, stack[-1]))
-            if chosen.needs_health and bundle.only_one_can_run:
-                chosen = self._strategy("recreate")
+            mix = self._mix_back(records, stack[-1], bundle)
             run = self._begin("rollback", name, bundle.release)
             site = self._workspace.site(bundle)
             observed, _ = together(site.observe, lambda: self._workspace.require_images(bundle))
-            return run.to(bundle, chosen, site, observed, stop or threading.Event())
+            return run.to(bundle, mix, site, observed, stop or threading.Event())
 
     def status(self) -> Status:
         """What serves now; reads only."""
@@ -164,8 +172,27 @@ class Project:
         """Every run that changed something, newest first."""
         return journals.history(self._workspace.journal(self.name).records())
 
-    def _strategy(self, name: str | None) -> Strategy:
-        return registry.load(name or self.settings.strategy)
+    def _mix(
+        self,
+        strategy: str | None,
+        services: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Mix:
+        from releasekit.choosing import choose
+
+        return choose(self.settings, strategy=strategy, services=services, options=options)
+
+    def _mix_back(self, records: tuple[Mapping[str, Any], ...], current: str, to: Bundle) -> Mix:
+        """The strategies that brought what runs now; recreate where only one can run."""
+        strategy, services = journals.strategies_of(records, current)
+        mix = self._mix(strategy or None, services)
+        target = to.target()
+        alone = {
+            name: "recreate"
+            for name in to.app
+            if mix.of(target, name).strategy.needs_health and to.must_run_alone(name)
+        }
+        return self._mix(strategy or None, {**services, **alone}) if alone else mix
 
     def _immutable(self, release: Release) -> Release:
         naming.require_immutable(release.tag, self.settings.allow_tags)

@@ -11,7 +11,7 @@ from releasekit.check import checked_plan
 from releasekit.observed import Observed
 from releasekit.plan import Plan
 from releasekit.strategies.abandon import abandon
-from releasekit.strategies.base import Options, Strategy
+from releasekit.strategies.mixed import Mix
 from releasekit.target import Target
 
 
@@ -26,11 +26,10 @@ def way_back(
     observed: Observed,
     failed: str,
     previous: Earlier | None,
-    strategy: Strategy,
-    options: Options,
+    mix: Mix,
 ) -> Plan:
     """The plan from what the `failed` release left behind to `previous`, or, for want of one, to
     what was there `before`."""
     if previous is None:
         return abandon(before, observed, failed)
-    return checked_plan(strategy, observed, previous.target(), options)
+    return checked_plan(mix, observed, previous.target())

@@ -25,7 +25,7 @@ from releasekit.recovery import way_back
 from releasekit.release import Release, short
 from releasekit.runner import Downtime
 from releasekit.status import serving_release
-from releasekit.strategies.base import Strategy
+from releasekit.strategies.mixed import Mix
 
 if TYPE_CHECKING:
     from releasekit.bundle import Bundle
@@ -63,7 +63,7 @@ class Run:
     def to(
         self,
         bundle: Bundle,
-        strategy: Strategy,
+        mix: Mix,
         site: Site,
         observed: Observed,
         stop: threading.Event,
@@ -73,27 +73,27 @@ class Run:
         Raises `ReleaseFailed` or `Interrupted` when the previous release serves again, and
         `NeedsPerson` when it does not.
         """
-        plan = checked_plan(strategy, observed, bundle.target(), self._workspace.options)
+        plan = checked_plan(mix, observed, bundle.target())
         self._events(PlanMade(plan))
         if plan.is_empty:
-            return self._ended("nothing-to-do", bundle, strategy, observed)
-        self._record_begin(site, bundle, strategy)
+            return self._ended("nothing-to-do", bundle, mix, observed)
+        self._record_begin(site, bundle, mix)
         try:
             site.runner(self._events, stop, self._downtime).run(plan, self._id)
         except KeyboardInterrupt:
-            self._revert(site, bundle, strategy, observed, Interrupted("interrupted"))
+            self._revert(site, bundle, mix, observed, Interrupted("interrupted"))
         except Exception as error:  # a bug of ours or a plugin's leaves nothing half-way either
-            self._revert(site, bundle, strategy, observed, _known(error))
+            self._revert(site, bundle, mix, observed, _known(error))
         result = DONE[self._kind]
         self._record_end(site, result)
-        return self._ended(result, bundle, strategy, observed)
+        return self._ended(result, bundle, mix, observed)
 
     @property
     def _seconds(self) -> float:
         return self._workspace.clock.now() - self._began
 
-    def _record_begin(self, site: Site, bundle: Bundle, strategy: Strategy) -> None:
-        facts = {"kind": self._kind, "release": bundle.id, "strategy": strategy.name}
+    def _record_begin(self, site: Site, bundle: Bundle, mix: Mix) -> None:
+        facts = {"kind": self._kind, "release": bundle.id, **recorded(mix)}
         commit = {"subject": self._release.subject, "author": self._release.author}
         site.journal.write("begin", self._id, **facts, **commit, **self._who)
 
@@ -101,25 +101,25 @@ class Run:
         facts = {"seconds": self._seconds, "downtime_s": self._downtime.seconds}
         site.journal.write("end", self._id, result=result, reason=reason, **facts)
 
-    def _ended(self, result: str, bundle: Bundle, strategy: Strategy, before: Observed) -> Outcome:
+    def _ended(self, result: str, bundle: Bundle, mix: Mix, before: Observed) -> Outcome:
         seconds, downtime = self._seconds, self._downtime.seconds
         self._events(RunEnded(self._id, result, bundle.id, bundle.id, seconds))
         return Outcome(
-            result, bundle.id, before.current, strategy.name, self._id, seconds, downtime
+            result, bundle.id, before.current, mix.name, self._id, seconds, downtime
         )
 
     def _revert(
         self,
         site: Site,
         failed: Bundle,
-        strategy: Strategy,
+        mix: Mix,
         before: Observed,
         error: ReleasekitError,
     ) -> NoReturn:
         """Bring the release that ran `before` back, then raise what that comes to."""
         serving = ""
         try:
-            wanted = self._go_back(site, failed, strategy, before)
+            wanted = self._go_back(site, failed, mix, before)
             serving = serving_release(site.observe())
             raised = _failure(failed, error, wanted, serving)
         except Exception as second:  # whatever it is, a person has to know
@@ -135,7 +135,7 @@ class Run:
         self._events(ended)
         raise raised from error
 
-    def _go_back(self, site: Site, failed: Bundle, strategy: Strategy, before: Observed) -> str:
+    def _go_back(self, site: Site, failed: Bundle, mix: Mix, before: Observed) -> str:
         """Observe anew and run the plan to what was current; its id, "" when nothing was.
 
         There is no way back from a failed repair of what is current: that stays as it is.
@@ -146,8 +146,7 @@ class Run:
         previous = site.store.load(observed.current) if observed.current else None
         if previous is not None:
             site = self._workspace.site(previous)
-        options = self._workspace.options
-        plan = way_back(before, observed, failed.id, previous, strategy, options)
+        plan = way_back(before, observed, failed.id, previous, mix)
         self._run_back(site, plan, failed.project)
         return observed.current
 
@@ -163,6 +162,12 @@ class Run:
 def run_id(utc: str) -> str:
     """A run's name. It begins with the time, for a reader; nothing is decided by it."""
     return f"{re.sub('[-:]', '', utc[:19])}-{secrets.token_hex(3)}"
+
+
+def recorded(mix: Mix) -> dict[str, object]:
+    """How the journal tells which strategies a run went by."""
+    services = {name: chosen.strategy.name for name, chosen in sorted(mix.services.items())}
+    return {"strategy": mix.default.strategy.name, **({"services": services} if services else {})}
 
 
 def _known(error: Exception) -> ReleasekitError:

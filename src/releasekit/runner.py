@@ -40,11 +40,15 @@ from releasekit.steps import (
     Start,
     Step,
     Stop,
+    Watch,
 )
 from releasekit.waiting import wait_until
 
 GOOD_IN_A_ROW = 2
 """How often a replica must be found healthy before it counts: one answer may be a lucky one."""
+BAD_IN_A_ROW = 3
+"""How often a replica that is watched must be found unhealthy."""
+WATCH_EVERY_S = 0.5
 CONFIRM_DEADLINE_S = 15.0
 LOG_LINES = 20
 
@@ -131,10 +135,14 @@ class Runner:
                 self._routed.apply(step.upstreams)
             case AwaitHealthy():
                 self._await_healthy(step)
+                if not {service for service, _ in step.replicas} & _routed(plan):
+                    self._end_downtime(self._answered)  # nobody else can tell that they work
             case Route():
                 self._is_loaded = not self._routed.apply(step.upstreams)
             case ConfirmRoute():
                 self._confirm(step)
+            case Watch():
+                self._watch(step)
             case Drain():
                 self._drain(step)
             case Stop():
@@ -177,8 +185,6 @@ class Runner:
             why = _listed({name: ", then ".join(seen[name]) for name in failing})
             why = f"{why} (waited {step.deadline_s:g} s)"
             raise self._never_healthy(failing, why) from error
-        if self.router is None:
-            self._end_downtime(self._answered)  # nobody else can tell that the services answer
 
     def _unhealthy(
         self, step: AwaitHealthy, good: dict[str, int], seen: dict[str, dict[str, None]]
@@ -230,6 +236,24 @@ class Runner:
         was_served = self._is_loaded and not missing
         self._end_downtime(self._answered if was_served else asked)
 
+    def _watch(self, step: Watch) -> None:
+        """Fails with what was seen when a replica is found unhealthy so often in a row: one probe
+        that finds it busy says little."""
+        ends = self.clock.now() + step.seconds
+        bad: dict[str, int] = defaultdict(int)
+        while (left := ends - self.clock.now()) > 0:
+            self._stop_on_request()
+            self.events(StepProgress(step, f"{left:.0f} s left"))
+            probes = self.engine.probe(step.release, step.replicas) if step.replicas else {}
+            for name, probe in probes.items():
+                bad[name] = 0 if probe.is_healthy else bad[name] + 1
+            failing = [n for n, p in probes.items() if p.is_lost or bad[n] >= BAD_IN_A_ROW]
+            if failing:
+                raise self._never_healthy(
+                    failing, _listed({name: probes[name].detail for name in failing})
+                )
+            self.clock.sleep(min(WATCH_EVERY_S, left))
+
     def _drain(self, step: Drain) -> None:
         def look() -> str:
             try:
@@ -261,9 +285,15 @@ class Runner:
 
     def _end_downtime(self, now: float) -> None:
         if self.downtime.since is not None:
-            self.downtime.seconds = now - self.downtime.since
+            self.downtime.seconds = (self.downtime.seconds or 0.0) + now - self.downtime.since
             self.downtime.since = None
             self.events(DowntimeMeasured(self.downtime.seconds))
+
+
+def _routed(plan: Plan) -> frozenset[str]:
+    """The services whose route the plan moves: they answer once that is confirmed."""
+    routes = (step for step in plan.steps if isinstance(step, Route))
+    return frozenset(upstream.service for route in routes for upstream in route.upstreams)
 
 
 def _listed(details: Mapping[str, str]) -> str:

@@ -24,6 +24,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    model_validator,
 )
 
 from releasekit.errors import SettingsError
@@ -81,7 +82,7 @@ def _like(pattern: str, what: str) -> AfterValidator:
 
 Duration = Annotated[float, BeforeValidator(_seconds)]
 Port = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=65535)]
-Count = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
 HttpStatus = Annotated[int, BeforeValidator(_whole), Field(ge=100, le=599)]
 Text = Annotated[str, _like(r"[^\x00-\x1f\x7f]+", "text, not empty and without control characters")]
 AbsolutePath = Annotated[str, _like(r"/[^\x00-\x1f\x7f]*", "an absolute path")]
@@ -118,14 +119,22 @@ class _Table(BaseModel):
 class HealthSettings(_Table):
     """When a replica counts as healthy: it answers over HTTP at its own address."""
 
-    path: UrlPath
+    path: UrlPath | None = None
     """What is asked for, such as "/up"."""
+    settle: Annotated[Duration, Field(gt=0)] | None = None
+    """For a service that nothing can ask: healthy once it ran so long without a restart."""
     statuses: HttpStatuses = (200,)
     """The answers that mean healthy."""
     host: HostHeader | None = None
     """The Host header, for an app that answers to its public name alone."""
     timeout: Annotated[Duration, Field(gt=0)] = 60.0
     """How long a release's replicas may take to become healthy, from their start."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> HealthSettings:
+        if (self.path is None) == (self.settle is None):
+            raise ValueError('must have either `path` or `settle`, such as { path = "/up" }')
+        return self
 
 
 class ServiceSettings(_Table):
@@ -134,10 +143,23 @@ class ServiceSettings(_Table):
     port: Port | None = None
     """The port in the container that nginx sends requests to."""
     replicas: Count | None = None
-    """How many containers; else what the compose file says."""
+    """How many containers; else what the compose file says. 0 is none: it is scaled to nothing."""
     drain: Duration = 30.0
     """How long requests in flight may take to finish before their replica is stopped."""
     health: HealthSettings | None = None
+    strategy: Text | None = None
+    """The service's own strategy; else the project's."""
+    options: dict[str, Any] = {}
+    """Options of its strategy, over those in `strategies`."""
+    overlap: bool = True
+    """Whether the old and the new one may run at the same time. false: the old one is stopped
+    before the new one starts, whatever the strategy."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> ServiceSettings:
+        if not self.overlap and self.strategy not in (None, "recreate"):
+            raise ValueError(f"with `overlap = false` it is recreated, and not {self.strategy}")
+        return self
 
 
 class NginxSettings(_Table):
@@ -149,6 +171,8 @@ class NginxSettings(_Table):
     control_port: Port = 8999
     """The port of nginx's container that tells which route is loaded. It listens on every address
     there, and answers nobody but the container itself and its host."""
+    preview: bool = False
+    """Whether a release that is held can be tried through nginx, by who knows a secret."""
 
 
 class Settings(_Table):
@@ -166,9 +190,10 @@ class Settings(_Table):
     """The variable that gives the compose files the release's tag: `image: shop:${RELEASE_TAG}`."""
     allow_tags: ImageTags = ()
     """Tags that may be released although they will mean something else tomorrow."""
-    keep_previous: Literal["running", "stopped", "removed"] = "stopped"
-    """What becomes of the previous release's containers after a blue-green cutover. "running"
-    makes a rollback a mere change of the route, and costs their memory."""
+    workers_wait: bool = True
+    """Whether services that nginx asks nothing start only once those that it asks are healthy."""
+    strategies: dict[str, dict[str, Any]] = {}
+    """Options of strategies, by the strategy's name."""
     state_dir: AbsolutePath | None = None
     """Where bundles, journal and nginx folder are kept, for all projects."""
     services: dict[str, ServiceSettings] = {}

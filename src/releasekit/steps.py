@@ -80,7 +80,9 @@ class Announce:
     cause: str
 
     def __str__(self) -> str:
-        return " ".join(sorted(name for u in self.upstreams for name in u.standby)) or "no others"
+        waiting = " ".join(sorted(name for u in self.upstreams for name in u.standby))
+        shown = " ".join(sorted(name for u in self.upstreams for name in u.preview))
+        return "; ".join(filter(None, (waiting, shown and f"on preview: {shown}"))) or "no others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,25 @@ class ConfirmRoute:
 
     def __str__(self) -> str:
         return _arrows(self.upstreams)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Let time pass while these replicas serve; fails when one of them is no longer healthy.
+
+    What they replace has to run on meanwhile. Without replicas it is a mere pause.
+    """
+
+    phase: ClassVar[Phase] = Phase.SHIFT
+    release: str
+    replicas: tuple[tuple[str, str], ...]
+    """(service, replica) pairs."""
+    seconds: float
+    cause: str
+
+    def __str__(self) -> str:
+        names = " ".join(name for _, name in self.replicas)
+        return f"{names} for {self.seconds:g} s" if names else f"{self.seconds:g} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +199,7 @@ Step = (
     | AwaitHealthy
     | Route
     | ConfirmRoute
+    | Watch
     | MarkCurrent
     | Drain
     | Stop
@@ -185,7 +207,7 @@ Step = (
 )
 
 
-GATES = (AwaitHealthy, ConfirmRoute, Drain)
+GATES = (AwaitHealthy, ConfirmRoute, Watch, Drain)
 """The steps that only look."""
 
 
@@ -196,7 +218,14 @@ def replica_names(project: str, slot: str, service: str, count: int) -> tuple[st
 
 
 def _arrows(upstreams: Iterable[Upstream]) -> str:
-    return "; ".join(f"{u.service} -> {','.join(u.replicas) or 'nobody'}" for u in upstreams)
+    return "; ".join(f"{u.service} -> {_shared(u)}" for u in upstreams)
+
+
+def _shared(upstream: Upstream) -> str:
+    if not upstream.weights:
+        return ",".join(upstream.replicas) or "nobody"
+    pairs = zip(upstream.replicas, upstream.weights, strict=False)
+    return ",".join(f"{name}*{weight}" for name, weight in pairs)
 
 
 def _named(replicas: Iterable[Replica]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from releasekit.observed import PLAIN, Upstream
 from releasekit.steps import replica_names
@@ -13,6 +14,9 @@ class Service:
     """An app service. `port` is None when nginx sends it nothing (a worker, a scheduler).
 
     `container_name` is the one that the compose file gives its container; a slot has none.
+    `after` names the services of the release that have to be healthy before this one starts.
+    Not `overlaps`: the old one has to be gone before a new one starts. `settle_s`: nothing asks
+    whether it is healthy, it counts as that once it ran so long without a restart.
     """
 
     name: str
@@ -21,6 +25,9 @@ class Service:
     drain_s: float = 30.0
     health_timeout_s: float = 60.0
     container_name: str = ""
+    after: tuple[str, ...] = ()
+    overlaps: bool = True
+    settle_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,22 @@ class Target:
     services: tuple[Service, ...]
     backing: tuple[str, ...] = ()
 
+    def only(self, services: Collection[str]) -> Target:
+        """The part of the release that consists of these services."""
+        return replace(self, services=tuple(s for s in self.services if s.name in services))
+
+    def waves(self) -> tuple[tuple[Service, ...], ...]:
+        """The services in the order in which they start: each wave once the one before it is
+        healthy. Services that wait for each other start together."""
+        waves: list[tuple[Service, ...]] = []
+        left = self.services
+        while left:
+            waiting = {service.name for service in left}
+            ready = tuple(s for s in left if not waiting & {*s.after} - {s.name}) or left
+            waves.append(ready)
+            left = tuple(service for service in left if service not in ready)
+        return tuple(waves)
+
     def names(self, slot: str) -> tuple[tuple[str, str], ...]:
         """(service, replica) pairs of the whole release in `slot`."""
         return tuple(
@@ -39,6 +62,16 @@ class Target:
             for service in self.services
             for name in self.replicas(service, slot)
         )
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The services that nginx sends requests to."""
+        return frozenset(service.name for service in self.services if service.port is not None)
+
+    @property
+    def silenced(self) -> tuple[str, ...]:
+        """Those of them that are scaled to nothing: nobody answers."""
+        return tuple(s.name for s in self.services if s.port is not None and s.replicas == 0)
 
     def replicas(self, service: Service, slot: str) -> tuple[str, ...]:
         """The container names of `service` in `slot`."""

@@ -24,7 +24,7 @@ from releasekit.release import TAG, Release, short
 from releasekit.settings import NginxSettings, Settings, check_env_file
 from releasekit.site import Place, Site, wire
 from releasekit.steps import Pull
-from releasekit.strategies.base import Options, Strategy
+from releasekit.strategies.mixed import Mix
 from releasekit.together import together
 
 PROJECT_FILE = "project.json"
@@ -46,10 +46,10 @@ class Workspace:
         self._environ = environ
         self._docker = Docker(host)
 
-    def draft(self, release: Release, strategy: Strategy) -> Draft:
+    def draft(self, release: Release, mix: Mix) -> Draft:
         """The release as the project's files describe it now.
 
-        Raises `SettingsError` with every reason why it cannot be released with `strategy`.
+        Raises `SettingsError` with every reason why it cannot be released with `mix`.
         """
         preparing.require(self._env_file_problems())
         # Compose first: without it the files seem to be what is wrong.
@@ -58,7 +58,7 @@ class Workspace:
         )
         draft = self._with_images(resolved)
         nginx_dir = self.place(draft.project).nginx
-        preparing.require(preparing.problems(draft, strategy, nginx_dir))
+        preparing.require(preparing.problems(draft, mix, nginx_dir))
         return draft
 
     def _with_images(self, draft: Draft) -> Draft:
@@ -151,11 +151,6 @@ class Workspace:
         if len(tags) == 1 and TAG.fullmatch(tag := tags.pop()):
             return tag
         return f"adopted-{min(r.image for r in replicas).rpartition(':')[2][:12]}"
-
-    @property
-    def options(self) -> Options:
-        """What the settings leave to the strategy."""
-        return Options(keep_previous=self.settings.keep_previous)
 
     def place(self, project: str) -> Place:
         return Place(f"{self.settings.state_root(self._environ)}/{project}")

@@ -8,8 +8,8 @@ from typing import Any
 
 from releasekit.observed import PLAIN, Backing, Nginx, Route, Upstream
 from releasekit.steps import replica_names
-from releasekit.strategies.base import KeepPrevious, Options, Strategy
-from releasekit.strategies.blue_green import BlueGreen
+from releasekit.strategies.base import KeepPrevious, Strategy
+from releasekit.strategies.blue_green import BlueGreenOptions
 from releasekit.target import Target
 from releasekit.testing import App, Ended, Fault, Simulator, World
 from tests.simulation.worlds import BACKING, NGINX_VERSIONS, RELEASES, STRATEGIES, service
@@ -29,7 +29,7 @@ def worker_only(release: str) -> Target:
 def empty(nginx: Nginx | None = None, keep: KeepPrevious = "stopped") -> Simulator:
     world = World(apps={release: App(1.5) for release in RELEASES}, nginx=nginx)
     world.backing = {name: Backing(name, f"id-{name}") for name in BACKING}
-    return Simulator(world, Options(keep))
+    return Simulator(world, BlueGreenOptions(keep_previous=keep))
 
 
 def after(*runs: tuple[str, Strategy], nginx: Nginx | None = None, **options: KeepPrevious) -> Way:
@@ -63,7 +63,7 @@ def started_by_compose(nginx: Nginx) -> Way:
 
 
 NEW, OLD = (Nginx(version) for version in NGINX_VERSIONS)
-BLUE_GREEN, RECREATE = STRATEGIES
+BLUE_GREEN, RECREATE, ROLLING = STRATEGIES
 STARTS: dict[str, Way] = {
     "nothing": lambda: empty(NEW),
     "plain compose": started_by_compose(NEW),
@@ -105,5 +105,5 @@ def run(
 def assert_serves(simulator: Simulator, release: str, strategy: Strategy, story: str) -> None:
     assert simulator.observe().current == release, story
     assert simulator.plan(target_in(simulator, release), strategy).is_empty, story
-    if isinstance(strategy, BlueGreen):
+    if not strategy.has_downtime:
         assert simulator.world.lost == [], story

@@ -15,7 +15,6 @@ from releasekit.check import check_plan
 from releasekit.errors import StepFailed
 from releasekit.events import Warned
 from releasekit.strategies.base import Strategy
-from releasekit.strategies.blue_green import BlueGreen
 from releasekit.target import Target
 from releasekit.testing import Fault, Killed, Simulator
 from tests.simulation.worlds import RELEASES, STRATEGIES, Start, starts
@@ -51,10 +50,12 @@ def test_any_state_has_a_plan_and_always_the_same(
     start: Start, strategy: Strategy, release: str, chance: random.Random
 ) -> None:
     observed, target = start.simulator().observe(), start.targets[release]
-    plan = strategy.plan(observed, target, start.options)
+    simulator = start.simulator()
+    mix = simulator.mix(strategy)
+    plan = mix.plan(observed, target)
     shuffled = list(observed.replicas)
     chance.shuffle(shuffled)
-    again = strategy.plan(replace(observed, replicas=tuple(shuffled)), target, start.options)
+    again = mix.plan(replace(observed, replicas=tuple(shuffled)), target)
     assert plan == again
     assert plan.render() == again.render()
 
@@ -63,7 +64,7 @@ def test_any_state_has_a_plan_and_always_the_same(
 @given(starts(is_healthy=False), A_STRATEGY, A_RELEASE)
 def test_no_plan_is_unsafe(start: Start, strategy: Strategy, release: str) -> None:
     observed, target = start.simulator().observe(), start.targets[release]
-    plan = strategy.plan(observed, target, start.options)
+    plan = start.simulator().mix(strategy).plan(observed, target)
     assert check_plan(observed, target, plan) == (), plan.render()
 
 
@@ -81,7 +82,7 @@ def test_it_ends_at_its_target_and_has_nothing_left_to_do(
     assert simulator.observe().current == release
     assert simulator.plan(target, strategy).render().endswith("nothing to do"), plan
     assert {*before.backing} <= {*world.backing.values()}
-    if isinstance(strategy, BlueGreen) or not ended.plans[0].downtime:
+    if not strategy.has_downtime or not ended.plans[0].downtime:
         assert lost(simulator, [target]) == [], plan
 
 
@@ -99,5 +100,5 @@ def test_whatever_happens_to_one_run_the_next_one_puts_it_right(
     assert simulator.observe().current == then
     assert simulator.plan(start.targets[then], strategy).is_empty, story
     assert {*before.backing} <= {*world.backing.values()}
-    if isinstance(strategy, BlueGreen):
+    if not strategy.has_downtime:
         assert lost(simulator, start.targets.values()) == [], story

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from releasekit.observed import PLAIN, SLOTS, Backing, Nginx, Route, Upstream
 from releasekit.steps import replica_names
 from releasekit.strategies.base import KeepPrevious, Options, Strategy
-from releasekit.strategies.blue_green import BlueGreen
+from releasekit.strategies.blue_green import BlueGreen, BlueGreenOptions
 from releasekit.strategies.recreate import Recreate
+from releasekit.strategies.rolling import Rolling
 from releasekit.target import Service, Target
 from releasekit.testing import App, Simulator, World
 from releasekit.testing.fakes import ACCEPT_S
@@ -18,7 +19,7 @@ from releasekit.testing.fakes import ACCEPT_S
 RELEASES = tuple(f"{digit * 40}~{digit * 8}" for digit in "abc")
 PORTS = {"web": 8080, "api": 9000, "worker": None}
 NGINX_VERSIONS = ((1, 30, 6), (1, 22, 1))
-STRATEGIES: tuple[Strategy, ...] = (BlueGreen(), Recreate())
+STRATEGIES: tuple[Strategy, ...] = (BlueGreen(), Recreate(), Rolling())
 BACKING = ("db",)
 NUMBERS = ((1, 2), (1,), (1, 2, 3), (), (2,), (1, 3))
 """Which replicas of a service are there: with gaps, as somebody's `docker rm` leaves them."""
@@ -57,7 +58,7 @@ class Start:
     is_ours: bool = True
     committed: tuple[str, ...] = ()
     backing: tuple[str, ...] = BACKING
-    options: Options = field(default_factory=Options)
+    options: Options = field(default_factory=BlueGreenOptions)
 
     def simulator(self) -> Simulator:
         world = World(apps=self.apps, nginx=self.nginx)
@@ -127,7 +128,7 @@ def starts(draw: st.DrawFn, *, is_healthy: bool = True) -> Start:
         there=there,
         committed=tuple(draw(st.lists(st.sampled_from(RELEASES), unique=True))),
         backing=draw(st.sampled_from((BACKING, ()))),
-        options=Options(keep),
+        options=BlueGreenOptions(keep_previous=keep),
     )
     if version is None:
         return start

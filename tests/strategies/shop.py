@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from releasekit.check import check_plan
 from releasekit.observed import PLAIN, Backing, Nginx, Observed, Replica, Route, Upstream
 from releasekit.steps import replica_names
-from releasekit.strategies.base import KeepPrevious, Options
-from releasekit.strategies.blue_green import BlueGreen
+from releasekit.strategies.base import KeepPrevious, Options, Strategy
+from releasekit.strategies.blue_green import BlueGreen, BlueGreenOptions
+from releasekit.strategies.mixed import Mix
 from releasekit.strategies.recreate import Recreate
+from releasekit.strategies.rolling import Rolling, RollingOptions
 from releasekit.target import Service, Target
 
 A, B, C = (f"{digit * 40}~{digit * 8}" for digit in "abc")
@@ -98,13 +101,19 @@ class State:
         return State(replace(self.observed, nginx=None))
 
     def blue_green(self, to: Target, keep: KeepPrevious = "stopped") -> str:
-        return self._planned(BlueGreen(), to, Options(keep))
+        return self.planned(BlueGreen(), to, BlueGreenOptions(keep_previous=keep))
 
     def recreate(self, to: Target) -> str:
-        return self._planned(Recreate(), to, Options())
+        return self.planned(Recreate(), to)
 
-    def _planned(self, strategy: BlueGreen | Recreate, to: Target, options: Options) -> str:
-        plan = strategy.plan(self.observed, to, options)
+    def rolling(self, to: Target, **options: Any) -> str:
+        return self.planned(Rolling(), to, RollingOptions(**options))
+
+    def planned(self, strategy: Strategy, to: Target, options: Options | None = None) -> str:
+        return self.mixed(Mix.single(strategy, options), to)
+
+    def mixed(self, mix: Mix, to: Target) -> str:
+        plan = mix.plan(self.observed, to)
         assert check_plan(self.observed, to, plan) == ()
         return plan.render()
 

@@ -26,7 +26,7 @@ from releasekit.steps import (
     replica_names,
 )
 from releasekit.strategies.base import Options
-from releasekit.strategies.blue_green import BlueGreen
+from releasekit.strategies.blue_green import BlueGreen, BlueGreenOptions
 from releasekit.strategies.recreate import Recreate
 from releasekit.target import Service, Target
 
@@ -54,7 +54,7 @@ OBSERVED = Observed(
     current=OLD,
     committed=frozenset({OLD}),
 )
-GOOD = BlueGreen().plan(OBSERVED, TARGET, Options(keep_previous="removed"))
+GOOD = BlueGreen().plan(OBSERVED, TARGET, BlueGreenOptions(keep_previous="removed"))
 
 
 def rules(plan: Plan, observed: Observed = OBSERVED, target: Target = TARGET) -> set[str]:
@@ -174,14 +174,14 @@ def test_while_nginx_drains_it_is_not_known_whom_it_still_asks() -> None:
 
 
 def test_declared_downtime_allows_to_stop_before_the_start() -> None:
-    plan = Recreate().plan(OBSERVED, TARGET, Options())
+    plan = Recreate().plan(OBSERVED, TARGET, BlueGreenOptions())
     assert plan.downtime == ("web", "worker")
     assert check_plan(OBSERVED, TARGET, plan) == ()
     assert "nothing is stopped that a confirmed route names" in rules(replace(plan, downtime=()))
 
 
 def test_downtime_of_one_service_allows_nothing_to_another() -> None:
-    plan = Recreate().plan(OBSERVED, TARGET, Options())
+    plan = Recreate().plan(OBSERVED, TARGET, BlueGreenOptions())
     assert "nothing is stopped that a confirmed route names" in rules(
         replace(plan, downtime=("worker",))
     )
@@ -190,7 +190,7 @@ def test_downtime_of_one_service_allows_nothing_to_another() -> None:
 def test_without_nginx_a_release_serves_when_all_of_it_runs() -> None:
     target = replace(TARGET, services=(Service("worker"),))
     observed = Observed("shop", (replica("worker", PLAIN, 1, OLD),), current=OLD)
-    plan = BlueGreen().plan(observed, target, Options())
+    plan = BlueGreen().plan(observed, target, BlueGreenOptions())
     assert check_plan(observed, target, plan) == ()
     spoiled = replace(plan, steps=tuple(without(AwaitHealthy)(plan.steps)))
     assert rules(spoiled, observed, target) == {"what is marked as current was proven healthy"}
@@ -209,7 +209,7 @@ def test_an_unsafe_plan_is_refused_with_every_reason() -> None:
             return changed(without(ConfirmRoute, Drain))
 
     with pytest.raises(UnsafePlan) as raised:
-        checked_plan(Careless(), OBSERVED, TARGET, Options())
+        checked_plan(Careless(), OBSERVED, TARGET, BlueGreenOptions())
     assert "careless made an unsafe plan: step 5: what is marked as current serves" in str(
         raised.value
     )

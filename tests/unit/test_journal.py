@@ -14,7 +14,7 @@ from releasekit.journal import (
     committed,
     ever_committed,
     history,
-    strategy_of,
+    strategies_of,
 )
 from releasekit.testing import FakeClock, FakeHost
 
@@ -118,7 +118,7 @@ def test_a_record_after_one_that_was_torn_by_a_power_cut_is_not_lost_with_it(
     host.append(PATH, '{"schema": 1, "event": "step", "run": "run-9", "wha')
     run(journal, B)
     assert committed(journal.records()) == (A, B)
-    assert strategy_of(journal.records(), B) == "blue-green"
+    assert strategies_of(journal.records(), B) == ("blue-green", {})
 
 
 @settings(derandomize=True)
@@ -194,13 +194,13 @@ def test_after_a_rollback_the_next_release_follows_the_one_that_was_gone_back_to
     assert committed(journal.records()) == (A, C)
 
 
-def test_the_strategy_of_a_release_is_the_one_that_brought_it_last(journal: Journal) -> None:
+def test_the_strategies_of_a_release_is_the_one_that_brought_it_last(journal: Journal) -> None:
     run(journal, A, strategy="recreate")
-    assert strategy_of(journal.records(), A) == "recreate"
+    assert strategies_of(journal.records(), A) == ("recreate", {})
     run(journal, B)
     run(journal, A, "rollback", strategy="blue-green")
-    assert strategy_of(journal.records(), A) == "blue-green"
-    assert strategy_of(journal.records(), C) == ""
+    assert strategies_of(journal.records(), A) == ("blue-green", {})
+    assert strategies_of(journal.records(), C) == ("", {})
 
 
 # History

@@ -49,6 +49,16 @@ def backing_order(model: Model, app: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name, _ in _in_order(model) if name not in app)
 
 
+def app_order(model: Model, app: Collection[str]) -> dict[str, frozenset[str]]:
+    """For each of `app` all others of them that it depends on, directly or through others."""
+    services = _consistent(model)["services"]
+    found: dict[str, frozenset[str]] = {}
+    for name, service in _in_order(model):  # dependencies first
+        needed = {n for d in service.get("depends_on", {}) for n in (d, *found[d])}
+        found[name] = frozenset(needed)
+    return {name: found[name] & {*app} for name in services if name in app}
+
+
 def exposed_port(model: Model, service: str) -> int | None:
     """The one TCP port that `service` exposes, else the one that its `ports` lead to; None when
     there is none or several. What its image exposes by itself is not visible here."""

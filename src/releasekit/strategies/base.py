@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
 
 from releasekit.observed import Observed, Replica
 from releasekit.plan import Plan
@@ -15,15 +16,13 @@ from releasekit.target import Target
 KeepPrevious = Literal["running", "stopped", "removed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the settings leave to the strategy.
+class Options(BaseModel):
+    """A strategy's options: a pydantic model, whose fields are all that may be set.
 
-    `keep_previous`: what becomes of the previous release's containers. "running" makes a rollback
-    only a change of the route, and costs their memory.
+    Each field has a default, and its docstring is what `releasekit strategies` shows of it.
     """
 
-    keep_previous: KeepPrevious = "stopped"
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Strategy(Protocol):
@@ -31,15 +30,17 @@ class Strategy(Protocol):
 
     It does no I/O and asks no clock. `has_downtime` says that services may not answer meanwhile;
     `needs_health` that it moves traffic to replicas that were proven healthy, so that every app
-    service needs a health check.
+    service needs a health check. `plan` gets an instance of `options`; `target` may be a part of
+    a release only, and then `observed` shows that part only.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     has_downtime: ClassVar[bool]
     needs_health: ClassVar[bool]
+    options: ClassVar[type[Options]]
 
-    def plan(self, observed: Observed, target: Target, options: Options) -> Plan: ...
+    def plan(self, observed: Observed, target: Target, options: Any) -> Plan: ...
 
 
 def ensure_backing(observed: Observed, target: Target) -> tuple[Step, ...]:

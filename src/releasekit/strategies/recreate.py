@@ -21,7 +21,7 @@ from releasekit.steps import (
     Stop,
 )
 from releasekit.strategies.base import Options, ensure_backing
-from releasekit.strategies.blue_green import BlueGreen
+from releasekit.strategies.blue_green import BlueGreen, BlueGreenOptions
 from releasekit.strategies.place import Place, in_order, row, stands_plain
 from releasekit.target import Target
 
@@ -37,11 +37,12 @@ class Recreate:
     summary: ClassVar[str] = "stop the old release, start the new one: a short, measured downtime"
     has_downtime: ClassVar[bool] = True
     needs_health: ClassVar[bool] = False
+    options: ClassVar[type[Options]] = Options
 
     def plan(self, observed: Observed, target: Target, options: Options) -> Plan:  # noqa: ARG002
         places = row(observed, target, PLAIN)
         if stands_plain(observed, target) or _serves_in_slot(observed, target.release):
-            kept = BlueGreen().plan(observed, target, Options(keep_previous="removed"))
+            kept = BlueGreen().plan(observed, target, BlueGreenOptions(keep_previous="removed"))
             return replace(kept, strategy=self.name, notes=())
         old = tuple(sorted({*observed.replicas} - {r for place in places for r in place.own}))
         stopping = tuple(replica for replica in old if replica.running)
@@ -51,7 +52,7 @@ class Recreate:
             steps.append(Stop(stopping, "recreate stops before it starts", Phase.SHIFT))
         if surplus:
             steps.append(Remove(surplus, "compose would count on from it", Phase.SHIFT))
-        steps += [*_start(target, places), *_prove(observed, target)]
+        steps += _bring_up(observed, target, places)
         if observed.current != target.release:
             steps.append(MarkCurrent(target.release, "the commit point"))
         gone = tuple(replica for replica in old if replica not in {*replaced, *surplus})
@@ -62,7 +63,7 @@ class Recreate:
             release=target.release,
             based_on=observed.fingerprint(),
             steps=tuple(steps),
-            downtime=tuple(sorted({replica.service for replica in stopping})),
+            downtime=tuple(sorted({*target.silenced, *(r.service for r in stopping)})),
         )
 
 
@@ -83,22 +84,34 @@ def _by_compose(places: Iterable[Place]) -> tuple[tuple[Replica, ...], tuple[Rep
     return tuple(replaced), tuple(surplus)
 
 
+def _bring_up(observed: Observed, target: Target, places: Iterable[Place]) -> tuple[Step, ...]:
+    """Start and prove them wave by wave. The downtime ends with the route: who waits for no
+    request is proven after it, unless others wait for that."""
+    by_name = {place.service.name: place for place in places}
+    route, waiting = _route(observed, target), {*target.asked}
+    steps: list[Step] = []
+    for wave in target.waves():
+        here = [by_name[service.name] for service in wave]
+        first = [p for p in here if p.service.name in waiting] if route else here
+        then = [place for place in here if place not in first]
+        steps += [*_start(target, here), *_await(target, first)]
+        waiting -= {service.name for service in wave}
+        if not waiting:
+            steps += route
+            route = ()
+        steps += _await(target, then)
+    return (*steps, *route)
+
+
 def _start(target: Target, places: Iterable[Place]) -> tuple[Step, ...]:
     missing = tuple((p.service.name, p.service.replicas) for p in places if not p.is_standing)
+    if not missing:
+        return ()
     return (Start(target.release, PLAIN, missing, "the release to serve", Phase.SHIFT),)
 
 
-def _prove(observed: Observed, target: Target) -> tuple[Step, ...]:
-    """The downtime ends with the route: whoever waits for no request is proven after it."""
-    route = _route(observed, target)
-    asked = {service.name for service in target.services if service.port is not None}
-    names = target.names(PLAIN)
-    first = tuple(pair for pair in names if pair[0] in asked) if route else names
-    then = tuple(pair for pair in names if pair not in first)
-    return (*_await(target, first), *route, *_await(target, then))
-
-
-def _await(target: Target, names: tuple[tuple[str, str], ...]) -> tuple[Step, ...]:
+def _await(target: Target, places: Iterable[Place]) -> tuple[Step, ...]:
+    names = tuple((place.service.name, name) for place in places for name in place.names)
     if not names:
         return ()
     cause = "done when it is proven healthy"

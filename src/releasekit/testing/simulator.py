@@ -16,6 +16,7 @@ from releasekit.plan import Plan
 from releasekit.recovery import way_back
 from releasekit.runner import Downtime, Runner
 from releasekit.strategies.base import Options, Strategy
+from releasekit.strategies.mixed import Mix
 from releasekit.target import Target
 from releasekit.testing.fakes import FakeEngine, FakeHost, FakeRouter, Fault, Killed, World
 
@@ -37,14 +38,15 @@ class Ended:
 
 
 class Simulator:
-    """One project on `world`, with `options` for its strategies.
+    """One project on `world`. A strategy alone goes by `options`, or by its defaults where those
+    are another strategy's.
 
     A new process for each run: nothing is carried from one to the next but the world.
     """
 
     def __init__(self, world: World, options: Options | None = None) -> None:
         self.world = world
-        self.options = options or Options()
+        self.options = options
         self.stored: dict[str, Target] = {}
         self.journal = Journal(FakeHost(world), world.clock, JOURNAL)
         self._runs = 0
@@ -72,13 +74,20 @@ class Simulator:
             self.journal.write("begin", f"run-{self._runs}", kind="up")
             self.journal.write("commit", f"run-{self._runs}", release=target.release)
 
-    def plan(self, target: Target, strategy: Strategy) -> Plan:
-        return checked_plan(strategy, self.observe(), target, self.options)
+    def plan(self, target: Target, strategy: Strategy | Mix) -> Plan:
+        return checked_plan(self.mix(strategy), self.observe(), target)
+
+    def mix(self, strategy: Strategy | Mix) -> Mix:
+        """What to plan with: a strategy alone goes by this simulator's options."""
+        if isinstance(strategy, Mix):
+            return strategy
+        fits = isinstance(self.options, strategy.options)
+        return Mix.single(strategy, self.options if fits else None)
 
     def run(
         self,
         target: Target,
-        strategy: Strategy,
+        strategy: Strategy | Mix,
         *,
         kind: Literal["up", "rollback"] = "up",
         faults: Sequence[Fault] = (),
@@ -90,7 +99,7 @@ class Simulator:
         self.stored[target.release] = target
         self.world.step, self.world.faults, self.world.is_killed = 0, tuple(faults), False
         try:
-            self._run(target, strategy, kind, is_stopped, ended)
+            self._run(target, self.mix(strategy), kind, is_stopped, ended)
         except Killed as error:
             ended.result, ended.error = "killed", error
         self.world.faults, self.world.is_killed = (), False
@@ -99,31 +108,31 @@ class Simulator:
     def _run(
         self,
         target: Target,
-        strategy: Strategy,
+        mix: Mix,
         kind: str,
         is_stopped: Callable[[], bool],
         ended: Ended,
     ) -> None:
         runner = self._runner(ended, is_stopped)
         before = self.observe()
-        plan = checked_plan(strategy, before, target, self.options)
+        plan = checked_plan(mix, before, target)
         ended.plans.append(plan)
         if plan.is_empty:
             ended.result = "nothing-to-do"
             return
         run = f"run-{self._runs}"
-        self.journal.write("begin", run, kind=kind, release=target.release, strategy=strategy.name)
+        self.journal.write("begin", run, kind=kind, release=target.release, strategy=mix.name)
         try:
             runner.run(plan, run)
         except ReleasekitError as error:
-            self._go_back(target, strategy, before, error, ended, runner.downtime)
+            self._go_back(target, mix, before, error, ended, runner.downtime)
         ended.downtime_s = runner.downtime.seconds
         self.journal.write("end", run, result=ended.result)
 
     def _go_back(
         self,
         failed: Target,
-        strategy: Strategy,
+        mix: Mix,
         before: Observed,
         error: ReleasekitError,
         ended: Ended,
@@ -136,8 +145,7 @@ class Simulator:
             return
         previous = _Stored(self.stored[observed.current]) if observed.current else None
         try:
-            options = self.options
-            plan = way_back(before, observed, failed.release, previous, strategy, options)
+            plan = way_back(before, observed, failed.release, previous, mix)
             ended.plans.append(plan)
             runner = self._runner(ended, lambda: False)
             runner.downtime = downtime

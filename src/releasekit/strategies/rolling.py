@@ -1,0 +1,246 @@
+"""rolling: the replicas of a service are replaced in batches, each proven before the next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from math import ceil, floor
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, model_validator
+
+from releasekit.observed import Observed, Replica, Upstream
+from releasekit.plan import Plan
+from releasekit.release import short
+from releasekit.steps import Announce, Drain, Start, Step, Stop
+from releasekit.strategies.base import Options, ensure_backing
+from releasekit.strategies.place import Place
+from releasekit.strategies.slots import (
+    ANNOUNCED,
+    SlotPlanner,
+    announced,
+    limits,
+    moved,
+    running,
+    traffic,
+)
+from releasekit.target import Target
+
+_PERCENT = re.compile(r"(\d{1,3})%")
+
+
+def _share(value: object) -> object:
+    """A count as it is meant: "2" from a command line is 2, and `true` is none."""
+    if isinstance(value, bool):
+        raise ValueError('must be a whole number or a percentage like "25%"')  # noqa: TRY004
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)
+    return value
+
+
+def _known(value: int | str) -> int | str:
+    is_percentage = isinstance(value, str) and _PERCENT.fullmatch(value.strip())
+    if not is_percentage and (isinstance(value, str) or value < 0):
+        raise ValueError('must be a whole number or a percentage like "25%"')
+    return value
+
+
+Share = Annotated[int | str, BeforeValidator(_share), AfterValidator(_known)]
+
+
+class RollingOptions(Options):
+    max_surge: Share = 1
+    """How many replicas more than asked for may run meanwhile: a number, or a percentage of them,
+    rounded up."""
+    max_unavailable: Share = 0
+    """How many replicas fewer than asked for may serve meanwhile: a number, or a percentage of
+    them, rounded down."""
+    keep_previous: Literal["stopped", "removed"] = "stopped"
+    """What becomes of the previous release's containers."""
+
+    @model_validator(mode="after")
+    def _moves(self) -> RollingOptions:
+        if not any(amount(share, 100, ceil) for share in (self.max_surge, self.max_unavailable)):
+            raise ValueError("max_surge and max_unavailable cannot both be 0")
+        return self
+
+    def resolved(self, replicas: int) -> tuple[int, int]:
+        """(surge, unavailable) in replicas, rounded as Kubernetes does; never both 0, and one
+        replica serves at any time."""
+        surge = amount(self.max_surge, replicas, ceil)
+        unavailable = amount(self.max_unavailable, replicas, floor) or (0 if surge else 1)
+        unavailable = min(unavailable, max(replicas - 1, 0))
+        return surge or (0 if unavailable else 1), unavailable
+
+
+def amount(share: int | str, replicas: int, rounded: Callable[[float], int]) -> int:
+    """A share of so many replicas, in replicas."""
+    if isinstance(share, int):
+        return share
+    return rounded(replicas * int(share.strip().removesuffix("%")) / 100)
+
+
+class Rolling:
+    """Replaces replicas in batches: start, prove, move the route, drain, stop, and on."""
+
+    name: ClassVar[str] = "rolling"
+    summary: ClassVar[str] = "replace the replicas in batches, each proven healthy before the next"
+    has_downtime: ClassVar[bool] = False
+    needs_health: ClassVar[bool] = True
+    options: ClassVar[type[Options]] = RollingOptions
+
+    def plan(self, observed: Observed, target: Target, options: RollingOptions) -> Plan:
+        return Plan(
+            strategy=self.name,
+            release=target.release,
+            based_on=observed.fingerprint(),
+            steps=_Planner(observed, target, options).steps(),
+            downtime=target.silenced,
+            notes=limits(observed),
+        )
+
+
+class _Planner(SlotPlanner):
+    def __init__(self, observed: Observed, target: Target, options: RollingOptions) -> None:
+        super().__init__(observed, target, options.keep_previous)
+        self.options = options
+        self.route = {upstream.service: upstream for upstream in self.left}
+        """Who gets traffic by now."""
+        self.loaded = self.told
+        """What nginx has loaded by now."""
+        self.stopped: list[Replica] = []
+
+    def steps(self) -> tuple[Step, ...]:
+        batches = [
+            step
+            for wave in self.waves(self.places)
+            for place in wave
+            for step in self._replaced(place)
+        ]
+        return (
+            *ensure_backing(self.observed, self.target),
+            *self.make_room(),
+            *batches,
+            *self._finish(),
+            *self.settle(self.stopped),
+        )
+
+    def _finish(self) -> tuple[Step, ...]:
+        """Services that the release no longer has get no more traffic."""
+        if self.nginx is None or {*self.loaded} == {*self.final}:
+            return ()
+        if traffic(self.route.values()) != traffic(self.final):
+            return moved(self.final, self.route_cause())
+        return (Announce(self.final, "nginx resolves what may get traffic, and no more"),)
+
+    def _replaced(self, place: Place) -> list[Step]:
+        """All batches of one service, until the new replicas are all that is left of it."""
+        batches = _Batches(self, place)
+        steps: list[Step] = []
+        if self.commits or batches.is_unfinished:
+            while not batches.are_over:
+                steps += batches.next()
+        return steps
+
+    def announce(self, service: str, names: Iterable[str]) -> tuple[Step, ...]:
+        """The route as it is, plus these on standby (see `Announce`)."""
+        told = announced(self.route.values(), [(service, name) for name in names])
+        if not self.announces or told == self.loaded:
+            return ()
+        self.loaded = told
+        return (Announce(told, ANNOUNCED),)
+
+    def shift(self, upstream: Upstream) -> tuple[Step, ...]:
+        """Give a service this part of the route."""
+        if self.nginx is None or traffic([upstream]) <= traffic(self.route.values()):
+            return ()
+        self.route[upstream.service] = upstream
+        self.loaded = tuple(each for _, each in sorted(self.route.items()))
+        return moved(self.loaded, self.route_cause())
+
+    def stop(self, place: Place, leaving: tuple[Replica, ...]) -> tuple[Step, ...]:
+        """Let go of these replicas, once nobody asks them any more."""
+        if not leaving:
+            return ()
+        self.stopped += leaving
+        drains = self.nginx is not None and (place.service.name in self.asked or self.drains)
+        drain = Drain(place.service.drain_s, "old workers finish their requests")
+        cause = f"replaced by {short(self.target.release)}"
+        return (*([drain] if drains else []), Stop(leaving, cause))
+
+
+class _Batches:
+    """The replicas of one service on their way from the old release to the new one."""
+
+    def __init__(self, planner: _Planner, place: Place) -> None:
+        self.planner = planner
+        self.place = place
+        self.service = place.service
+        self.is_asked = self.service.name in planner.asked and planner.nginx is not None
+        up = running(place.own)
+        self.started = [name for name in place.names if name in up]
+        route = planner.route.get(self.service.name)
+        serving = {*route.replicas} if route is not None else set()
+        self.ready = [name for name in self.started if name in serving]
+        """The new replicas that are proven and, where users ask, get traffic."""
+        old = [r for r in planner.old if r.service == self.service.name and r.running]
+        is_serving = {r: r.name in serving or not self.is_asked for r in old}
+        self.old = sorted((r for r in old if is_serving[r]), key=_number)
+        self.idle = [replica for replica in old if not is_serving[replica]]
+        """Old replicas that run and serve nobody: nothing is lost with them."""
+        surge, self.unavailable = planner.options.resolved(self.service.replicas)
+        # The old replicas that a foreign configuration asks cannot share a route with the new.
+        is_foreign = planner.nginx is not None and planner.nginx.loaded is None
+        self.most = self.service.replicas + (max(surge, len(old)) if is_foreign else surge)
+
+    @property
+    def is_unfinished(self) -> bool:
+        is_served = not self.is_asked or len(self.ready) == self.service.replicas
+        return bool(self.old or self.idle or not self.place.is_standing or not is_served)
+
+    @property
+    def are_over(self) -> bool:
+        return not (self.old or self.idle or len(self.ready) < self.service.replicas)
+
+    def next(self) -> list[Step]:
+        """Start what may run beside the others, prove it, move the route, let old ones go."""
+        room = self.most - len(self.started) - len(self.old) - len(self.idle)
+        count = min(self.service.replicas - len(self.started), max(room, 0))
+        steps = self._start(count)
+        pending = [name for name in self.started if name not in self.ready]
+        if pending:
+            pairs = [(self.service.name, name) for name in pending]
+            if self.is_asked:
+                steps += self.planner.announce(self.service.name, pending)
+            steps += self.planner.proven([self.place], pairs)
+            self.ready += pending
+        leaving = self._leaving()
+        if self.is_asked:
+            new = [name for name in self.place.names if name in self.ready]
+            names = (*new, *(replica.name for replica in self.old))
+            steps += self.planner.shift(Upstream(self.service.name, names))
+        return [*steps, *self.planner.stop(self.place, leaving)]
+
+    def _start(self, count: int) -> list[Step]:
+        if count == 0:
+            return []
+        self.started += self.place.names[len(self.started) :][:count]
+        number = len(self.started)
+        cause = f"{number} of {self.service.replicas}; {self.planner.start_cause}"
+        release, slot = self.planner.target.release, self.place.slot
+        return [Start(release, slot, ((self.service.name, number),), cause)]
+
+    def _leaving(self) -> tuple[Replica, ...]:
+        """The old replicas that can be spared now. The highest numbers go first: compose would
+        count on from a higher one when they come back."""
+        enough = self.service.replicas - self.unavailable
+        spare = min(len(self.old), max(len(self.ready) + len(self.old) - enough, 0))
+        leaving = (*self.idle, *self.old[len(self.old) - spare :])
+        self.old, self.idle = self.old[: len(self.old) - spare], []
+        return leaving
+
+
+def _number(replica: Replica) -> tuple[str, int]:
+    """A container's number, as compose counts: 10 comes after 9."""
+    number = replica.name.rpartition("-")[2]
+    return replica.slot, int(number) if number.isdecimal() else 0
