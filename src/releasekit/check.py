@@ -31,6 +31,7 @@ from releasekit.steps import (
 )
 from releasekit.strategies.mixed import Mix
 from releasekit.strategies.place import in_order
+from releasekit.strategies.slots import only
 from releasekit.target import Target
 
 
@@ -57,14 +58,18 @@ def checked_plan(mix: Mix, observed: Observed, target: Target) -> Plan:
     return plan
 
 
-def check_plan(observed: Observed, target: Target, plan: Plan) -> tuple[Violation, ...]:
-    """Every violation of `plan`, in order; empty when it is safe to run."""
+def check_plan(
+    observed: Observed, target: Target, plan: Plan, *, is_held: bool = False
+) -> tuple[Violation, ...]:
+    """Every violation of `plan`, in order; empty when it is safe to run. One that is held stops
+    before the cutover, and need not end at its target."""
     world = _World.of(observed, target, plan)
     for number, step in enumerate(plan.steps, start=1):
         world.number = number
         world.take(step)
     world.number = 0
-    world.end()
+    if not is_held:
+        world.end()
     return tuple(world.violations)
 
 
@@ -84,6 +89,7 @@ class _World:
     draining: set[str]
     replaced: dict[str, frozenset[str]]  # service -> what of other releases served it at first
     unproven: set[str] = field(default_factory=set)  # started and not yet awaited
+    has_served: bool = True  # before this plan
     is_confirmed: bool = True
     is_marked: bool = False
     has_marked: bool = False  # by a step of this plan
@@ -102,7 +108,7 @@ class _World:
             places={r.name: (r.service, r.slot) for r in observed.replicas},
             ids=frozenset(r.id for r in observed.replicas),
             healthy=set(names),
-            route=observed.route.upstreams,
+            route=only(observed.route.upstreams, running),
             confirmed=set(names),
             # Old workers do not tell whom they ask.
             draining=set(running) - names if nginx is not None and nginx.draining else set(),
@@ -114,6 +120,7 @@ class _World:
                 )
                 for service in observed.services
             },
+            has_served=observed.serves,
             is_marked=observed.current == target.release,
         )
 
@@ -239,10 +246,12 @@ class _World:
         return {*self.target.asked} - {*self.target.silenced}
 
     def _served(self) -> set[str]:
-        """The services that have to be in the route: those of the target that are, or may be."""
-        wanted = self._wanted
+        """The services that have to be in the route: those that are, and in the first one all.
+
+        The team's own files name all services: nginx takes a first route whole or not at all.
+        """
         served = {s for s, name in _pairs(self.route) if name in self.running}
-        return (served & wanted or wanted) - self.downtime
+        return ((self._wanted & served) if self.has_served else self._wanted) - self.downtime
 
     def _is_target(self, upstreams: tuple[Upstream, ...]) -> bool:
         return all(self.running.get(name) == self.target.release for name in _names(upstreams))

@@ -164,6 +164,11 @@ class Observed:
         routed = {upstream.service for upstream in self.route.upstreams}
         return frozenset({replica.service for replica in self.replicas} | routed)
 
+    @property
+    def serves(self) -> bool:
+        """Whether anybody gets an answer by a route of ours."""
+        return any(replica.running for replica in self.routed())
+
     def of(self, release: str) -> tuple[Replica, ...]:
         return tuple(r for r in self.replicas if r.release == release)
 

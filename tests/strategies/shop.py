@@ -45,9 +45,15 @@ def replicas(
 
 
 def replica(
-    service: str, slot: str, release: str, number: int = 1, *, running: bool = True
+    service: str,
+    slot: str,
+    release: str,
+    number: int = 1,
+    *,
+    running: bool = True,
+    prefix: str = "",
 ) -> Replica:
-    name = replica_names("shop", slot, service, number)[-1]
+    name = prefix + replica_names("shop", slot, service, number)[-1]
     return Replica(service, slot, name, release, id=f"id-{name}", running=running)
 
 

@@ -62,6 +62,16 @@ def clear(replicas: Iterable[Replica], cause: str, phase: Phase) -> tuple[Step, 
     return tuple(steps)
 
 
+def settled_notes(target: Target) -> tuple[str, ...]:
+    """What a plan says of services that nothing asks whether they are healthy."""
+    return tuple(
+        f"{service.name} counts as healthy once it ran {service.settle_s:g} s without a restart: "
+        "nothing asks it"
+        for service in target.services
+        if service.settle_s is not None and service.replicas
+    )
+
+
 def described(releases: Iterable[str]) -> str:
     """Release ids as one phrase: "3f2a9c1 and 77d0e12"; containers of no known release too."""
     return " and ".join(sorted({short(release) if release else "unknown" for release in releases}))

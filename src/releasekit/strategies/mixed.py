@@ -20,6 +20,7 @@ from releasekit.steps import (
 )
 from releasekit.strategies.base import Options, Strategy
 from releasekit.strategies.recreate import Recreate
+from releasekit.strategies.slots import only, running
 from releasekit.target import Target
 
 
@@ -56,12 +57,11 @@ class Mix:
     @property
     def name(self) -> str:
         """The strategies as people read them: "blue-green, worker: recreate"."""
+        return self._told({n: chosen.strategy.name for n, chosen in self.services.items()})
+
+    def _told(self, services: Mapping[str, str]) -> str:
         default = self.default.strategy.name
-        others = [
-            f"{service}: {chosen.strategy.name}"
-            for service, chosen in sorted(self.services.items())
-            if chosen.strategy.name != default
-        ]
+        others = [f"{s}: {name}" for s, name in sorted(services.items()) if name != default]
         return ", ".join([default, *others])
 
     def of(self, target: Target, service: str) -> Chosen:
@@ -80,7 +80,9 @@ class Mix:
             for number, part in enumerate(parts)
         ]
         return Plan(
-            strategy=self.name,
+            strategy=self._told(
+                {s.name: self.of(target, s.name).strategy.name for s in target.services}
+            ),
             release=target.release,
             based_on=observed.fingerprint(),
             steps=_merged(parts, plans, observed, target),
@@ -101,9 +103,11 @@ class Mix:
             # A strategy plans the order of its own services by itself.
             levels = [part.level + (part.chosen.key != chosen.key) for part in awaited]
             _part(parts, chosen, max(levels, default=0)).services.append(service.name)
-        known = {service.name for service in target.services}
-        for name in sorted(observed.services - known):
-            _part(parts, self.of(target, name), 0).services.append(name)
+        for name in sorted(observed.services - {service.name for service in target.services}):
+            chosen = self.of(target, name)
+            mine = [part for part in parts if part.chosen.key == chosen.key]
+            part = mine[-1] if mine else _part(parts, chosen, len(parts))
+            part.services.append(name)
         if not parts:
             parts.append(_Part(self.default, 0))
         return sorted(parts, key=lambda part: (part.level, part.chosen.strategy.has_downtime))
@@ -156,6 +160,8 @@ def _merged(
     commits = observed.current != target.release
     mark = (MarkCurrent(target.release, "the commit point"),) if commits else ()
     before = _lifted([*prepare, *body], observed)
+    if not observed.serves:
+        before = _routed_once(before)
     return (*before, *mark, *_let_go([step for _, step in settle]))
 
 
@@ -176,7 +182,8 @@ def _cut(steps: tuple[Step, ...]) -> tuple[list[Step], list[Step], list[Step]]:
 
 def _lifted(steps: Iterable[tuple[_Part, Step]], observed: Observed) -> list[Step]:
     """Each part's route is a part of the whole one: give each step all of it."""
-    whole = {upstream.service: upstream for upstream in observed.route.upstreams}
+    there = only(observed.route.upstreams, running(observed.replicas))
+    whole = {upstream.service: upstream for upstream in there}
     lifted: list[Step] = []
     for part, step in steps:
         if isinstance(step, Announce | Route | ConfirmRoute):
@@ -186,6 +193,17 @@ def _lifted(steps: Iterable[tuple[_Part, Step]], observed: Observed) -> list[Ste
             step = replace(step, upstreams=_sorted(whole))
         lifted.append(step)
     return lifted
+
+
+def _routed_once(steps: list[Step]) -> list[Step]:
+    """Only the last of the routes, and nothing announced: nobody is to be spared yet, and nginx
+    takes its first route whole or not at all, for the team's files name all services."""
+    last = max((n for n, step in enumerate(steps) if isinstance(step, Route)), default=None)
+    if last is None:
+        return steps
+    told = (Announce, Route, ConfirmRoute)
+    kept = (last, last + 1)
+    return [step for n, step in enumerate(steps) if n in kept or not isinstance(step, told)]
 
 
 def _sorted(whole: Mapping[str, Upstream]) -> tuple[Upstream, ...]:

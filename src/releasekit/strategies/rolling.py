@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from math import ceil, floor
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
@@ -14,6 +15,7 @@ from releasekit.plan import Plan
 from releasekit.release import short
 from releasekit.steps import Announce, Drain, Start, Step, Stop
 from releasekit.strategies.base import Options, ensure_backing
+from releasekit.strategies.blue_green import BlueGreen, BlueGreenOptions
 from releasekit.strategies.place import Place
 from releasekit.strategies.slots import (
     ANNOUNCED,
@@ -54,9 +56,7 @@ class RollingOptions(Options):
     rounded up."""
     max_unavailable: Share = 0
     """How many replicas fewer than asked for may serve meanwhile: a number, or a percentage of
-    them, rounded down."""
-    keep_previous: Literal["stopped", "removed"] = "stopped"
-    """What becomes of the previous release's containers."""
+    them, rounded down. One at least always serves."""
 
     @model_validator(mode="after")
     def _moves(self) -> RollingOptions:
@@ -90,6 +90,10 @@ class Rolling:
     options: ClassVar[type[Options]] = RollingOptions
 
     def plan(self, observed: Observed, target: Target, options: RollingOptions) -> Plan:
+        if observed.nginx is not None and not observed.only(target.asked).serves:
+            # Nobody is to be spared yet, and nginx takes its first route whole or not at all.
+            at_once = BlueGreenOptions(keep_previous="removed")
+            return replace(BlueGreen().plan(observed, target, at_once), strategy=self.name)
         return Plan(
             strategy=self.name,
             release=target.release,
@@ -102,8 +106,11 @@ class Rolling:
 
 class _Planner(SlotPlanner):
     def __init__(self, observed: Observed, target: Target, options: RollingOptions) -> None:
-        super().__init__(observed, target, options.keep_previous)
+        super().__init__(observed, target, "removed")
         self.options = options
+        # compose starts whatever is there at once, and batches are to be smaller than that.
+        resting = [replica for place in self.places for replica in place.own[_upto(place) :]]
+        self.in_way = tuple(sorted({*self.in_way, *resting}))
         self.route = {upstream.service: upstream for upstream in self.left}
         """Who gets traffic by now."""
         self.loaded = self.told
@@ -120,10 +127,19 @@ class _Planner(SlotPlanner):
         return (
             *ensure_backing(self.observed, self.target),
             *self.make_room(),
-            *batches,
+            *self._but_for_the_last_stop(batches),
             *self._finish(),
             *self.settle(self.stopped),
         )
+
+    def _but_for_the_last_stop(self, steps: list[Step]) -> list[Step]:
+        """The last old replicas go after the commit point: by then only the new ones serve, and
+        nothing is to be taken back because somebody loses patience with a drain."""
+        if not (self.commits and steps and isinstance(steps[-1], Stop)):
+            return steps
+        last = steps[-1]
+        self.stopped = [replica for replica in self.stopped if replica not in last.replicas]
+        return steps[:-2] if isinstance(steps[-2], Drain) else steps[:-1]
 
     def _finish(self) -> tuple[Step, ...]:
         """Services that the release no longer has get no more traffic."""
@@ -150,13 +166,14 @@ class _Planner(SlotPlanner):
         self.loaded = told
         return (Announce(told, ANNOUNCED),)
 
-    def shift(self, upstream: Upstream) -> tuple[Step, ...]:
+    def shift(self, upstream: Upstream, cause: str) -> tuple[Step, ...]:
         """Give a service this part of the route."""
-        if self.nginx is None or traffic([upstream]) <= traffic(self.route.values()):
+        is_missing = not upstream.replicas and upstream.service not in self.target.silenced
+        if is_missing or traffic([upstream]) <= traffic(self.route.values()):
             return ()
         self.route[upstream.service] = upstream
         self.loaded = tuple(each for _, each in sorted(self.route.items()))
-        return moved(self.loaded, self.route_cause())
+        return moved(self.loaded, cause)
 
     def stop(self, place: Place, leaving: tuple[Replica, ...]) -> tuple[Step, ...]:
         """Let go of these replicas, once nobody asks them any more."""
@@ -178,10 +195,12 @@ class _Batches:
         self.service = place.service
         self.is_asked = self.service.name in planner.asked and planner.nginx is not None
         up = running(place.own)
-        self.started = [name for name in place.names if name in up]
+        self.upto = _upto(place)
+        """So many of the new names are taken; compose goes on from there."""
+        self.has_gaps = len(up) < self.upto
         route = planner.route.get(self.service.name)
         serving = {*route.replicas} if route is not None else set()
-        self.ready = [name for name in self.started if name in serving]
+        self.ready = {name for name in up if name in serving}
         """The new replicas that are proven and, where users ask, get traffic."""
         old = [r for r in planner.old if r.service == self.service.name and r.running]
         is_serving = {r: r.name in serving or not self.is_asked for r in old}
@@ -189,9 +208,7 @@ class _Batches:
         self.idle = [replica for replica in old if not is_serving[replica]]
         """Old replicas that run and serve nobody: nothing is lost with them."""
         surge, self.unavailable = planner.options.resolved(self.service.replicas)
-        # The old replicas that a foreign configuration asks cannot share a route with the new.
-        is_foreign = planner.nginx is not None and planner.nginx.loaded is None
-        self.most = self.service.replicas + (max(surge, len(old)) if is_foreign else surge)
+        self.most = self.service.replicas + surge
 
     @property
     def is_unfinished(self) -> bool:
@@ -204,31 +221,31 @@ class _Batches:
 
     def next(self) -> list[Step]:
         """Start what may run beside the others, prove it, move the route, let old ones go."""
-        room = self.most - len(self.started) - len(self.old) - len(self.idle)
-        count = min(self.service.replicas - len(self.started), max(room, 0))
-        steps = self._start(count)
-        pending = [name for name in self.started if name not in self.ready]
+        steps = self._start()
+        pending = [name for name in self.place.names[: self.upto] if name not in self.ready]
         if pending:
-            pairs = [(self.service.name, name) for name in pending]
             if self.is_asked:
                 steps += self.planner.announce(self.service.name, pending)
+            pairs = [(self.service.name, name) for name in pending]
             steps += self.planner.proven([self.place], pairs)
-            self.ready += pending
+            self.ready.update(pending)
         leaving = self._leaving()
         if self.is_asked:
             new = [name for name in self.place.names if name in self.ready]
             names = (*new, *(replica.name for replica in self.old))
-            steps += self.planner.shift(Upstream(self.service.name, names))
+            cause = self.planner.route_cause() if pending else "makes room for new ones"
+            steps += self.planner.shift(Upstream(self.service.name, names), cause)
         return [*steps, *self.planner.stop(self.place, leaving)]
 
-    def _start(self, count: int) -> list[Step]:
-        if count == 0:
+    def _start(self) -> list[Step]:
+        room = self.most - self.upto - len(self.old) - len(self.idle)
+        count = min(self.service.replicas - self.upto, max(room, 0))
+        if not (count or self.has_gaps):
             return []
-        self.started += self.place.names[len(self.started) :][:count]
-        number = len(self.started)
-        cause = f"{number} of {self.service.replicas}; {self.planner.start_cause}"
+        self.upto, self.has_gaps = self.upto + count, False
+        cause = f"{self.upto} of {self.service.replicas}; {self.planner.start_cause}"
         release, slot = self.planner.target.release, self.place.slot
-        return [Start(release, slot, ((self.service.name, number),), cause)]
+        return [Start(release, slot, ((self.service.name, self.upto),), cause)]
 
     def _leaving(self) -> tuple[Replica, ...]:
         """The old replicas that can be spared now. The highest numbers go first: compose would
@@ -238,6 +255,12 @@ class _Batches:
         leaving = (*self.idle, *self.old[len(self.old) - spare :])
         self.old, self.idle = self.old[: len(self.old) - spare], []
         return leaving
+
+
+def _upto(place: Place) -> int:
+    """The place of the last replica that runs, from 1."""
+    up = running(place.own)
+    return max((n for n, name in enumerate(place.names, start=1) if name in up), default=0)
 
 
 def _number(replica: Replica) -> tuple[str, int]:

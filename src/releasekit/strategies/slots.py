@@ -223,7 +223,9 @@ class SlotPlanner:
         return tuple(steps)
 
     def drain(self, phase: Phase) -> Drain:
-        return Drain(self.target.drain_s, "old workers finish their requests", phase)
+        leaving = {replica.service for replica in (*self.in_way, *self.old)}
+        limits = [self.target.service(service).drain_s for service in leaving]
+        return Drain(max(self.target.drain_s, *limits), "old workers finish their requests", phase)
 
 
 def moved(upstreams: tuple[Upstream, ...], cause: str) -> tuple[Step, ...]:
