@@ -171,7 +171,8 @@ class SlotPlanner:
 
     def await_healthy(self, places: Iterable[Place]) -> tuple[Step, ...]:
         """Prove what was started, what is to get traffic, and all that is committed to."""
-        unproven = [p for p in places if self.commits or not p.is_standing or self._gains(p)]
+        there = [place for place in places if place.names]
+        unproven = [p for p in there if self.commits or not p.is_standing or self._gains(p)]
         pairs = [(place.service.name, name) for place in unproven for name in place.names]
         return self.proven(unproven, pairs) if pairs else ()
 
