@@ -46,7 +46,8 @@ def test_an_unknown_prefix_is_answered_with_what_is_stored(shop: Shop) -> None:
 
 
 def test_a_warm_one_only_moves_the_route(shop: Shop, tmp_path: Path) -> None:
-    warm = shop.checkout(tmp_path / "warm", RELEASEKIT_KEEP_PREVIOUS="running")
+    option = "RELEASEKIT_STRATEGIES__BLUE_GREEN__KEEP_PREVIOUS"
+    warm = shop.checkout(tmp_path / "warm", **{option: "running"})
     second = warm.commit("Say what is new")
     with shop.load() as load:
         warm.up(second).ended(0)
