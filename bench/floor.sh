@@ -2,11 +2,14 @@
 # The floor: the least that a blue-green release of the shop can be, as a team would write it by
 # hand for this one project. No checks, no records, no way back, nothing that survives a kill.
 #
-#   floor.sh SHA OLD NEW      in the shop's folder; OLD and NEW are slots; PROJECT, NGINX_DIR set
+#   floor.sh SHA OLD NEW ORDER      in the shop's folder; OLD and NEW are slots; ORDER is
+#                                   web-first (the worker starts once the web is healthy) or
+#                                   together; PROJECT, NGINX_DIR and FLOOR_YAML set
 #
-# Prints one line a phase: name and seconds.
+# Prints a line for each phase, some more than once: name and seconds.
+# shellcheck disable=SC2086  # a list of words
 set -eu
-sha=$1 old=$2 new=$3
+sha=$1 old=$2 new=$3 order=$4
 nginx=$PROJECT-nginx-1
 
 mark=$(date +%s%N)
@@ -15,15 +18,24 @@ phase() {
     echo "$1 $(((now - mark) / 1000000))" | awk '{ printf "%s %.3f\n", $1, $2 / 1000 }'
     mark=$now
 }
-
-RELEASE_TAG=$sha docker compose -p "$PROJECT-floor-$new" --env-file shop.env -f "$FLOOR_YAML" \
-    up -d --no-build --quiet-pull >/dev/null 2>&1
-phase start
+up() {
+    RELEASE_TAG=$sha docker compose -p "$PROJECT-floor-$new" --env-file shop.env -f "$FLOOR_YAML" \
+        up -d --no-build --quiet-pull "$@" >/dev/null 2>&1
+    phase start
+}
 
 web=$PROJECT-floor-$new-web-1
 worker=$PROJECT-floor-$new-worker-1
+case $order in
+web-first) first=web then=worker ;;
+together) first='web worker' then= ;;
+esac
+
+up $first
 address=$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$web")
 until curl -fsS -o /dev/null -m 2 "http://$address:8080/up" 2>/dev/null; do sleep 0.05; done
+phase boot
+[ -z "$then" ] || up $then
 until [ "$(docker inspect -f '{{.State.Health.Status}}' "$worker")" = healthy ]; do sleep 0.05; done
 phase boot
 

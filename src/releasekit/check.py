@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from releasekit.errors import UnsafePlan
-from releasekit.observed import PLAIN, SLOTS, Observed, Upstream
+from releasekit.observed import PLAIN, SLOTS, Observed, Replica, Upstream
 from releasekit.plan import Plan
+from releasekit.release import short
 from releasekit.steps import (
     Announce,
     AwaitHealthy,
@@ -29,6 +30,7 @@ from releasekit.steps import (
     Stop,
     Watch,
 )
+from releasekit.strategies.guard import origin, remedy
 from releasekit.strategies.mixed import Mix
 from releasekit.strategies.place import in_order
 from releasekit.strategies.slots import only
@@ -54,7 +56,8 @@ def checked_plan(mix: Mix, observed: Observed, target: Target) -> Plan:
     violations = check_plan(observed, target, plan)
     if violations:
         found = "; ".join(map(str, violations))
-        raise UnsafePlan(f"{mix.name} made an unsafe plan: {found}")
+        makers = {origin(each.strategy) for each in (mix.default, *mix.services.values())}
+        raise UnsafePlan(f"{mix.name} made an unsafe plan: {found}", hint=remedy(*sorted(makers)))
     return plan
 
 
@@ -82,7 +85,7 @@ class _World:
     has_nginx: bool
     running: dict[str, str]  # name -> release
     places: dict[str, tuple[str, str]]  # name -> service and slot, of all that is there
-    ids: frozenset[str]  # of the containers that may be stopped
+    there: frozenset[Replica]  # what may be stopped
     healthy: set[str]
     route: tuple[Upstream, ...]
     confirmed: set[str]
@@ -106,7 +109,7 @@ class _World:
             has_nginx=nginx is not None,
             running=running,
             places={r.name: (r.service, r.slot) for r in observed.replicas},
-            ids=frozenset(r.id for r in observed.replicas),
+            there=frozenset(observed.replicas),
             healthy=set(names),
             route=only(observed.route.upstreams, running),
             confirmed=set(names),
@@ -161,7 +164,11 @@ class _World:
             self.broken("only backing services of the target are ensured", service)
 
     def _start(self, step: Start) -> None:
+        if step.release != self.target.release:
+            self.broken("only the target's own services start", short(step.release))
         for service, count in step.replicas:
+            if all(service != known.name for known in self.target.services):
+                self.broken("only the target's own services start", service)
             described = replace(self.target.service(service), replicas=count)
             names = self.target.replicas(described, step.slot)
             there = {name for name, place in self.places.items() if place == (service, step.slot)}
@@ -263,9 +270,9 @@ class _World:
         self.is_confirmed = True
 
     def _must_be_known(self, step: Stop | Remove) -> None:
-        """The runner goes by the id: it must be an app service's container, and no other."""
+        """The runner goes by the id, and what is judged here by the name: both as observed."""
         for replica in step.replicas:
-            if replica.id not in self.ids:
+            if replica not in self.there:
                 self.broken("only observed replicas are stopped or removed", replica.name)
 
     def _stop(self, step: Stop) -> None:

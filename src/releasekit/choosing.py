@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
-from pydantic import ValidationError
-
 from releasekit.errors import StrategyError
+from releasekit.options import validated
 from releasekit.settings import Settings
 from releasekit.strategies import registry
 from releasekit.strategies.base import Strategy
 from releasekit.strategies.mixed import Chosen, Mix
+from releasekit.violations import Violation
 
 
 def choose(
@@ -22,44 +23,60 @@ def choose(
     options: Mapping[str, Any] | None = None,
 ) -> Mix:
     """The strategies to release with: `strategy` instead of the settings', `services` (strategy
-    by service) instead of those that have their own there, `options` over all others.
+    by service) instead of those that have their own there, `options` over all others, for each
+    strategy that knows them.
 
-    Raises `StrategyError` for an unknown strategy or option, and for a value that does not fit.
+    Raises `StrategyError` for an unknown strategy, and with everything that is wrong with options.
     """
-    given = dict(options or {})
-    if services is None:
-        services = {n: s.strategy for n, s in settings.services.items() if s.strategy is not None}
-    refined = {name for name, service in settings.services.items() if service.options}
+    given = options or {}
     default = strategy or settings.strategy
-    names = {name: services.get(name, default) for name in sorted({*services, *refined})}
+    own = {n: s.strategy for n, s in settings.services.items() if s.strategy is not None}
+    refined = {name: default for name, service in settings.services.items() if service.options}
+    names = {**refined, **(own if services is None else services)}
     loaded = {name: registry.load(name) for name in sorted({default, *names.values()})}
-    _require_known(given, loaded)
+    problems = dict.fromkeys(_unknown(given, loaded.values()))
 
-    def chosen(name: str, own: Mapping[str, Any]) -> Chosen:
+    def chosen(name: str, refined: Mapping[str, Any]) -> Chosen:
         planner = loaded[name]
         asked = {key: value for key, value in given.items() if key in planner.options.model_fields}
-        values = {**settings.strategies.get(name, {}), **own, **asked}
-        return Chosen(planner, _validated(planner, values))
+        values = {**settings.strategies.get(name, {}), **refined, **asked}
+        found, wrong = validated(planner, values)
+        problems.update(dict.fromkeys(_told(name, violation) for violation in wrong))
+        return Chosen(planner, found or planner.options())
 
-    own = {name: settings.services[name].options for name in names if name in settings.services}
-    return Mix(
-        chosen(default, {}), {name: chosen(by, own.get(name, {})) for name, by in names.items()}
+    mix = Mix(
+        chosen(default, {}),
+        {
+            service: chosen(name, _refined(settings, service, name))
+            for service, name in sorted(names.items())
+        },
     )
+    if problems:
+        raise StrategyError("; ".join(problems))
+    return mix
 
 
-def _require_known(given: Mapping[str, Any], loaded: Mapping[str, Strategy]) -> None:
-    known = {key for strategy in loaded.values() for key in strategy.options.model_fields}
-    for key in given:
-        if key not in known:
-            names = " and ".join(loaded)
-            there = ", ".join(sorted(known)) or "none"
-            raise StrategyError(f"{names}: no option {key!r}", hint=f"there are: {there}")
+def _refined(settings: Settings, service: str, strategy: str) -> Mapping[str, Any]:
+    """The service's own options; they are for the strategy that settings give it, and no other."""
+    found = settings.services.get(service)
+    is_meant = found is not None and (found.strategy or settings.strategy) == strategy
+    return found.options if found is not None and is_meant else {}
 
 
-def _validated(strategy: Strategy, values: Mapping[str, Any]) -> Any:
-    try:
-        return strategy.options.model_validate(values)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-    told = "; ".join(f"{'.'.join(map(str, d['loc'])) or 'options'}: {d['msg']}" for d in details)
-    raise StrategyError(f"{strategy.name}: {told}")
+def _unknown(given: Iterable[str], loaded: Iterable[Strategy]) -> Iterable[str]:
+    """The options that no strategy of the release knows, each with those that exist."""
+    known = {strategy.name: sorted(strategy.options.model_fields) for strategy in loaded}
+    names = sorted({name for options in known.values() for name in options})
+    for option in given:
+        if option in names:
+            continue
+        near = get_close_matches(option, names, n=1)
+        there = "; ".join(
+            f"{strategy} has {', '.join(options) or 'no options'}"
+            for strategy, options in known.items()
+        )
+        yield f"{option}: unknown option; " + (f'did you mean "{near[0]}"?' if near else there)
+
+
+def _told(strategy: str, violation: Violation) -> str:
+    return f"{'.'.join([strategy, *map(str, violation.path)])}: {violation.words}"

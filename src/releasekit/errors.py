@@ -8,6 +8,7 @@ ReleasekitError
 │   ├── AmbiguousRelease      a prefix of several
 │   ├── MissingImage          neither on the host nor to be pulled
 │   ├── DirtyTree             the tree has changes that no commit holds
+│   ├── Held                  another release is held before its cutover
 │   └── StrategyError         unknown, failed to load, or made no plan
 │       └── UnsafePlan        a plan that breaks an invariant
 ├── EngineError               Docker does not answer, or not as needed (exit 2)
@@ -70,6 +71,14 @@ class MissingImage(UsageError):
 
 class DirtyTree(UsageError):
     pass
+
+
+class Held(UsageError):
+    """`release` is the id of the one that is held."""
+
+    def __init__(self, message: str, *, release: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.release = release
 
 
 class StrategyError(UsageError):

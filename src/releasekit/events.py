@@ -11,7 +11,8 @@ from releasekit.steps import Step
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """`kind` is "up", "rollback" or "revert"; `release` a tag or an id, `subject` its commit's."""
+    """`kind` is "up", "promote", "abort", "rollback" or "revert"; `release` a tag or an id,
+    `subject` its commit's."""
 
     run: str
     kind: str
@@ -67,8 +68,9 @@ class DowntimeMeasured:
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """`result` is "released", "rolled-back", "nothing-to-do", "failed", "interrupted", or
-    "degraded" when the way back failed too. A run that was killed has no such event."""
+    """`result` is "released", "rolled-back", "held", "aborted", "nothing-to-do", "failed",
+    "interrupted", or "degraded" when the way back failed too. A run that was killed has no such
+    event."""
 
     run: str
     result: str

@@ -15,6 +15,9 @@ from releasekit.ports import Clock, Host
 
 SCHEMA = 1
 
+OF_A_RELEASE = ("commit", "hold")
+"""The records that decide what a release is taken for."""
+
 
 class Journal:
     """One project's journal at `path` on `host`."""
@@ -48,7 +51,8 @@ def _parse(line: str) -> Mapping[str, Any] | None:
 
 
 def _is_whole(record: Mapping[str, Any]) -> bool:
-    needed = ("event", "run", "release") if record.get("event") == "commit" else ("event", "run")
+    is_of_release = record.get("event") in OF_A_RELEASE
+    needed = ("event", "run", "release") if is_of_release else ("event", "run")
     return all(isinstance(record.get(key), str) for key in needed)
 
 
@@ -77,7 +81,7 @@ def _entry(number: int, begin: Mapping[str, Any], end: Mapping[str, Any]) -> His
         author=str(begin.get("author", "")),
         by=str(begin.get("by", "")),
         origin=str(begin.get("origin", "")),
-        strategy=str(begin.get("strategy", "")),
+        strategy=_strategies(begin),
         started=str(begin.get("at", "")),
         seconds=end.get("seconds"),
         result=str(end.get("result", "running")),
@@ -112,6 +116,51 @@ def ever_committed(records: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(str(r["release"]) for r in records if r["event"] == "commit")
 
 
+def hold(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The record of the release that is held before its cutover; None when there is none.
+
+    A hold ends when its release is committed to, or when it is aborted.
+    """
+    found: Mapping[str, Any] | None = None
+    for record in records:
+        match record["event"]:
+            case "hold":
+                found = record
+            case "commit" if found is not None and record["release"] == found["release"]:
+                found = None
+            case "end" if record.get("result") == "aborted":
+                found = None
+            case _:
+                pass
+    return found
+
+
+def held(records: Iterable[Mapping[str, Any]]) -> str:
+    """The id of the release that is held before its cutover; "" when there is none."""
+    found = hold(records)
+    return str(found["release"]) if found is not None else ""
+
+
+def cut_short(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The record of the hold whose promotion, the newest run, was killed: whether or not it had
+    committed to the release by then."""
+    holds: dict[str, Mapping[str, Any]] = {}
+    newest: Mapping[str, Any] | None = None
+    for record in records:
+        match record["event"]:
+            case "hold":
+                holds[record["release"]] = record
+            case "begin":
+                newest = record
+            case "end":
+                newest = None
+            case _:
+                pass
+    if newest is None or newest.get("kind") != "promote":
+        return None
+    return holds.get(str(newest.get("release")))
+
+
 def strategies_of(
     records: Iterable[Mapping[str, Any]], release: str
 ) -> tuple[str, Mapping[str, str]]:
@@ -120,7 +169,17 @@ def strategies_of(
     records = tuple(records)
     runs = [r["run"] for r in records if r["event"] == "commit" and r["release"] == release]
     begins = {r["run"]: r for r in records if r["event"] == "begin"}
-    began = begins.get(runs[-1], {}) if runs else {}
-    services = began.get("services")
+    return _chosen(begins.get(runs[-1], {}) if runs else {})
+
+
+def _chosen(begin: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
+    services = begin.get("services")
     known = services if isinstance(services, dict) else {}
-    return str(began.get("strategy", "")), {str(k): str(v) for k, v in known.items()}
+    return str(begin.get("strategy", "")), {str(k): str(v) for k, v in known.items()}
+
+
+def _strategies(begin: Mapping[str, Any]) -> str:
+    """As people read them: "blue-green, worker: recreate"."""
+    default, services = _chosen(begin)
+    others = [f"{service}: {name}" for service, name in services.items() if name != default]
+    return ", ".join([default, *sorted(others)])

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from releasekit.observed import Observed
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an `up` or `rollback` ended well.
+    """How a run ended well.
 
-    `result` is "released", "rolled-back" or "nothing-to-do"; `release` and `previous` are release
-    ids ("" for none); `downtime_s` is measured, None when the strategy has none.
+    `result` is "released", "rolled-back", "held", "aborted" or "nothing-to-do"; `release` and
+    `previous` are release ids ("" for none): of a hold that which is held, and that which serves.
+    `downtime_s` is measured, None when the strategy has none.
     """
 
     result: str
@@ -47,6 +48,35 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldReplica:
+    """A replica of a held release; `address` is a URL on its host, "" while it does not run."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """How a held release is reached through nginx: by a header with the secret, or by a host name
+    that begins with it (`<secret>.shop.example`)."""
+
+    header: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A release that is held before its cutover. `since` is UTC in ISO 8601; `preview` is None
+    when nginx shows it to nobody."""
+
+    release: str
+    since: str
+    by: str
+    replicas: tuple[HeldReplica, ...] = ()
+    preview: Preview | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What serves now, and whatever does not fit together."""
 
@@ -54,3 +84,4 @@ class Status:
     live: str
     """The id of the release that gets the traffic; "" when none does."""
     problems: tuple[str, ...] = ()
+    held: Hold | None = None

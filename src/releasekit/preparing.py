@@ -60,15 +60,14 @@ class Draft:
 
     @property
     def services(self) -> tuple[BundledService, ...]:
-        services = {name: self._service(name) for name in self.app}
-        order = models.app_order(self.model, self.app)
-        asked = {name for name, service in services.items() if service.port is not None}
+        services = [self._service(name) for name in self.app]
+        after = _after(services, models.app_order(self.model, self.app), self.settings.workers_wait)
         return tuple(
             BundledService(
-                replace(service, after=_after(service, order, asked, self.settings.workers_wait)),
-                self._check(name, service.port),
+                replace(service, after=after[service.name]),
+                self._check(service.name, service.port),
             )
-            for name, service in services.items()
+            for service in services
         )
 
     def _check(self, name: str, port: int | None) -> HealthCheck | None:
@@ -102,14 +101,18 @@ class Draft:
 
 
 def _after(
-    service: Service, order: Mapping[str, Set[str]], asked: Set[str], workers_wait: bool
-) -> tuple[str, ...]:
-    """The services that have to be healthy before this one starts: those that it depends on, and
-    of a worker all that users ask, in so far as they do not wait for the worker."""
-    names = set(order[service.name])
-    if workers_wait and service.port is None:
-        names |= {name for name in asked if service.name not in order[name]}
-    return tuple(sorted(names))
+    services: Iterable[Service], order: Mapping[str, Set[str]], workers_wait: bool
+) -> dict[str, tuple[str, ...]]:
+    """For each service those that have to be healthy before it starts: those that it depends on,
+    and of a worker all that users ask, unless one of these depends on it."""
+    services = tuple(services)
+    asked = {service.name for service in services if service.port is not None}
+    needed = {name for service in asked for name in order[service]}
+    barred = {s.name for s in services if workers_wait} - asked - needed
+    return {
+        s.name: tuple(sorted({*order[s.name], *(asked if s.name in barred else ())}))
+        for s in services
+    }
 
 
 def draft(
@@ -134,10 +137,11 @@ def problems(draft: Draft, mix: Mix, nginx_dir: str) -> list[str]:
     found += composed.app_problems(model, draft.app, draft.release.tag, settings.tag_variable)
     beside = _beside(draft, mix)
     found += composed.slot_problems(model, beside)
-    found += _without_health(draft, beside)
+    found += _without_health(draft, beside) + _without_need_to_settle(draft)
     moved = [b.service.name for b in draft.services if b.service.port and b.service.name in beside]
     if draft.nginx_service is not None:
         found += composed.nginx_problems(model, draft.nginx_service, nginx_dir)
+        found += composed.name_problems(b.service.name for b in draft.services if b.service.port)
         found += _without_port(draft, beside)
     elif moved:
         found.append(
@@ -156,19 +160,38 @@ def _beside(draft: Draft, mix: Mix) -> dict[str, str]:
 
 def _without_health(draft: Draft, beside: Mapping[str, str]) -> list[str]:
     missing = [
-        bundled.service.name
+        bundled.service
         for bundled in draft.services
         if bundled.service.name in beside
         and bundled.health is None
         and bundled.service.settle_s is None
-        and not models.has_healthcheck(draft.model, bundled.service.name)
-        and not _is_checked_by_image(draft, bundled.service.name)
+        and not is_checked(draft, bundled.service.name)
     ]
     return [
-        f"services.{name}: {beside[name]} needs a health check, and there is none: give "
-        f'`[services.{name}] health = {{ path = "/up" }}` (and `port`) in the settings, '
-        "or a `healthcheck:` in the compose file"
-        for name in missing
+        f"services.{service.name}: {beside[service.name]} needs a health check, and there is none: "
+        f'give `[services.{service.name}] health = {{ path = "/up" }}` (and `port`) in the '
+        "settings, or a `healthcheck:` in the compose file"
+        + ("" if service.port else f"; {_SETTLES}")
+        for service in missing
+    ]
+
+
+_SETTLES = (
+    'or `health = { settle = "10s" }`, if all that can be known of it is that it runs for so long'
+)
+
+
+def _without_need_to_settle(draft: Draft) -> list[str]:
+    """Services that say more of their health than that they run."""
+    settling = [b.service for b in draft.services if b.service.settle_s is not None]
+    return [
+        f"services.{service.name}.health.settle: it answers at a port, so ask it there: "
+        '`health = { path = "/up" }`, or a `healthcheck:` in the compose file'
+        if service.port
+        else f"services.{service.name}.health.settle: it has a health check of Docker's: remove "
+        "`settle`, or switch the check off (`healthcheck: {disable: true}` in the compose file)"
+        for service in settling
+        if service.port or is_checked(draft, service.name)
     ]
 
 
@@ -183,9 +206,12 @@ def _without_port(draft: Draft, beside: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _is_checked_by_image(draft: Draft, service: str) -> bool:
-    image = draft.found.get(draft.images[service])
-    return image is not None and bool((image.get("Config") or {}).get("Healthcheck"))
+def is_checked(draft: Draft, service: str) -> bool:
+    """Whether Docker checks its health, as the compose file or its image says."""
+    image = draft.found.get(draft.images[service]) or {}
+    check = (image.get("Config") or {}).get("Healthcheck") or {}
+    has_one = check.get("Test", ["NONE"])[:1] != ["NONE"]
+    return models.has_healthcheck(draft.model, service, in_image=has_one)
 
 
 def pin(draft: Draft, host: Host, store: BundleStore, images: Mapping[str, str]) -> Pinned:

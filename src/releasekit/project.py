@@ -5,27 +5,26 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from releasekit import journal as journals
 from releasekit import naming
-from releasekit.check import checked_plan
-from releasekit.errors import UnknownRelease
-from releasekit.events import EventSink, ignore, unbreakable
+from releasekit.errors import StrategyError, UnknownRelease
+from releasekit.events import EventSink, Warned, ignore, unbreakable
 from releasekit.outcome import HistoryEntry, Outcome, Status
-from releasekit.plan import Plan
 from releasekit.release import Release, short
-from releasekit.run import Run, run_id
-from releasekit.status import status_of
-from releasekit.strategies.mixed import Mix
+from releasekit.status import hold_of, status_of
+from releasekit.target import Target
 from releasekit.together import together
 
 if TYPE_CHECKING:
     from releasekit.bundle import Bundle
+    from releasekit.forecast import Forecast
+    from releasekit.run import Run
     from releasekit.settings import Settings
     from releasekit.site import Site
+    from releasekit.strategies.mixed import Mix
     from releasekit.workspace import Adopted, Workspace
 
 
@@ -94,21 +93,25 @@ class Project:
         *,
         strategy: str | None = None,
         options: Mapping[str, Any] | None = None,
-    ) -> Plan:
+        hold: bool = False,
+    ) -> Forecast:
         """What `up` would do; changes nothing."""
+        from releasekit.run import planned
+        from releasekit.survey import Survey
+
         mix = self._mix(strategy, options=options)
         draft = self._workspace.draft(self._immutable(release), mix)
         bundle = self._workspace.pinned(draft).bundle
         site = self._workspace.site(bundle)
-        observed = site.observe()
+        survey = Survey(self._workspace.host, site, draft, bundle)
+        observed, facts = together(site.observe, survey.facts)
         site.require_route(bundle.target(), observed)
         adopted = self._workspace.adopted(observed, draft)
         known = adopted.known(observed) if adopted else observed
-        plan = checked_plan(mix, known, bundle.target())
-        if not draft.missing_images:
-            return plan
-        note = f"not on this host, `up` pulls it first: {', '.join(draft.missing_images)}"
-        return replace(plan, notes=(*plan.notes, note))
+        held, is_asked = self._held(draft.project), bool(strategy or options)
+        mix = self._mix_over(held, bundle, mix, is_asked=is_asked)
+        plan = planned(mix, known, bundle.target(), self._workspace, hold=hold)
+        return survey.forecast(plan, mix, known, facts, is_adopted=adopted is not None)
 
     def up(
         self,
@@ -116,41 +119,111 @@ class Project:
         *,
         strategy: str | None = None,
         options: Mapping[str, Any] | None = None,
+        hold: bool = False,
         stop: threading.Event | None = None,
     ) -> Outcome:
         """Release it. When `stop` is set the run ends at the next safe point.
 
         `strategy` beats the settings' one for all services that have none of their own there;
-        `options` go to each strategy that knows them.
+        `options` go to each strategy that knows them. With `hold` it comes up and is proven
+        healthy, and no user gets it before `promote`, or another `up` of the same.
 
         Raises `ReleaseFailed` (the previous release serves), `Interrupted` (likewise),
-        `NeedsPerson`, `Locked`, or a `UsageError` before anything was touched.
+        `NeedsPerson`, `Locked`, or a `UsageError` before anything was touched: `Held` when another
+        release is held.
         """
+        from releasekit.run import planned
+
         mix = self._mix(strategy, options=options)
         draft = self._workspace.draft(self._immutable(release), mix)
         with self._workspace.locked(draft.project, f"up {short(release.tag)}"):
+            held = self._held(draft.project)
+            self._require_free(held, release.tag)
             run = self._begin("up", draft.project, release)
             pinned = self._workspace.pinned(self._workspace.pulled(draft, self._events))
+            is_asked = bool(strategy or options)
+            mix = self._mix_over(held, pinned.bundle, mix, is_asked=is_asked)
             site = self._workspace.site(pinned.bundle)
             observed = site.observe()
             site.require_route(pinned.bundle.target(), observed)
             adopted = self._workspace.adopted(observed, draft)
+            known = adopted.known(observed) if adopted is not None else observed
+            # A plan that is refused is refused before anything is written.
+            planned(mix, known, pinned.bundle.target(), self._workspace, hold=hold)
             if adopted is not None:
                 self._adopt(adopted, site)
-                observed = adopted.known(observed)
             pinned.save(site.store)
-            return run.to(pinned.bundle, mix, site, observed, stop or threading.Event())
+            ends = stop or threading.Event()
+            return run.to(pinned.bundle, mix, site, known, ends, hold=hold)
+
+    def promote(self, *, stop: threading.Event | None = None) -> Outcome:
+        """Give the users the release that is held, with the strategies that it is held with.
+
+        The stored bundle is all it needs; what of it does not run any more is started. Raises as
+        `up` does, and `UsageError` when nothing is held.
+        """
+        from releasekit.holding import nothing_held, restored
+
+        name = self.name
+        store, journal = self._workspace.store(name), self._workspace.journal(name)
+        with self._workspace.locked(name, "promote"):
+            records = journal.records()
+            held = journals.hold(records) or journals.cut_short(records)
+            if held is None:
+                raise nothing_held()
+            bundle = store.load(held["release"])
+            if bundle is None:
+                raise UnknownRelease(
+                    f"{short(held['release'])} is held, and no longer stored on this host",
+                    hint="`releasekit abort`, then release it once more",
+                )
+            mix = restored(held["strategies"])
+            run = self._begin("promote", name, bundle.release)
+            site = self._workspace.site(bundle)
+            observed, _ = together(site.observe, lambda: self._workspace.require_images(bundle))
+            return run.to(bundle, mix, site, observed, stop or threading.Event())
+
+    def abort(self, *, stop: threading.Event | None = None) -> Outcome:
+        """End the hold: what is held is removed, and what serves goes on serving.
+
+        Raises `UsageError` when nothing is held, `ReleaseFailed` or `Interrupted` when it is held
+        still, and `NeedsPerson`.
+        """
+        from releasekit.holding import nothing_held, require_spare
+
+        name = self.name
+        store, journal = self._workspace.store(name), self._workspace.journal(name)
+        with self._workspace.locked(name, "abort"):
+            records = journal.records()
+            held = journals.held(records)
+            if not held:
+                raise nothing_held()
+            stack, bundle = journals.committed(records), store.load(held)
+            current = store.load(stack[-1]) if stack else None
+            mix = self._mix_back(records, stack[-1], current) if current else self._mix(None)
+            known = current or bundle
+            site = self._workspace.site(known) if known else self._workspace.current_site()
+            observed = site.observe()
+            require_spare(held, observed)
+            release = bundle.release if bundle else Release(naming.tag_of(held))
+            run = self._begin("abort", name, release)
+            target = bundle.target() if bundle else Target(name, held, ())
+            return run.abort(target, current, mix, site, observed, stop or threading.Event())
 
     def rollback(self, to: str | None = None, *, stop: threading.Event | None = None) -> Outcome:
         """Go back to the last good release, or to the stored one that `to` is a prefix of.
 
         The stored bundle is all it needs: no git, no registry, no build, no compose file. It goes
-        back by the strategy that brought what runs now. Raises as `up` does.
+        back by the strategy that brought what runs now. Raises as `up` does, and `Held` when any
+        release is held.
         """
+        from releasekit.holding import require_free
+
         name = self.name
         store, journal = self._workspace.store(name), self._workspace.journal(name)
         with self._workspace.locked(name, f"rollback {to or ''}".strip()):
             records = journal.records()
+            require_free(journals.hold(records), "", "a rollback")
             stack = journals.committed(records)
             release = naming.rollback_target(
                 to, stack, store.ids(), journals.ever_committed(records)
@@ -166,7 +239,13 @@ class Project:
 
     def status(self) -> Status:
         """What serves now; reads only."""
-        return status_of(self._workspace.current_site().observe())
+        site = self._workspace.current_site()
+        observed, record = site.observe(), journals.hold(site.journal.records())
+        if record is None:
+            return status_of(observed)
+        replicas = [replica.name for replica in observed.of(record["release"])]
+        peers = site.engine.peers(replicas) if replicas else {}
+        return status_of(observed, hold_of(record, observed, peers))
 
     def history(self) -> tuple[HistoryEntry, ...]:
         """Every run that changed something, newest first."""
@@ -183,9 +262,15 @@ class Project:
         return choose(self.settings, strategy=strategy, services=services, options=options)
 
     def _mix_back(self, records: tuple[Mapping[str, Any], ...], current: str, to: Bundle) -> Mix:
-        """The strategies that brought what runs now; recreate where only one can run."""
+        """The strategies that brought what runs now; recreate where only one can run, and
+        blue-green where a plugin is no longer there: users cannot wait until that is mended."""
         strategy, services = journals.strategies_of(records, current)
-        mix = self._mix(strategy or None, services)
+        try:
+            mix = self._mix(strategy or None, services)
+        except StrategyError as error:
+            self._events(Warned(f"{error.message}; it goes back with blue-green"))
+            strategy, services = "blue-green", {}
+            mix = self._mix(strategy, services)
         target = to.target()
         alone = {
             name: "recreate"
@@ -194,12 +279,33 @@ class Project:
         }
         return self._mix(strategy or None, {**services, **alone}) if alone else mix
 
+    def _held(self, project: str) -> Mapping[str, Any] | None:
+        return journals.hold(self._workspace.journal(project).records())
+
+    def _require_free(self, held: Mapping[str, Any] | None, release: str) -> None:
+        """Raise `Held` when another release than this one, an id or a tag, is held."""
+        from releasekit.holding import require_free
+
+        require_free(held, release, f"releasing {short(release)}")
+
+    def _mix_over(
+        self, held: Mapping[str, Any] | None, bundle: Bundle, mix: Mix, *, is_asked: bool
+    ) -> Mix:
+        """`mix`, or what this release is `held` with where nobody asked for anything else; raises
+        `Held` when another one is."""
+        from releasekit.holding import restored
+
+        self._require_free(held, bundle.id)
+        return mix if held is None or is_asked else restored(held["strategies"])
+
     def _immutable(self, release: Release) -> Release:
         naming.require_immutable(release.tag, self.settings.allow_tags)
         return release
 
     def _adopt(self, adopted: Adopted, site: Site) -> None:
         """Record what plain compose runs as a release: a rollback can then go back to it."""
+        from releasekit.run import run_id
+
         bundle, run = adopted.pinned.bundle, run_id(self._workspace.clock.utc())
         adopted.pinned.save(site.store)
         facts = {"kind": "adopt", "release": bundle.id, "strategy": "recreate", **self._who()}
@@ -208,6 +314,8 @@ class Project:
         site.journal.write("end", run, result="released", seconds=0.0)
 
     def _begin(self, kind: str, project: str, release: Release) -> Run:
+        from releasekit.run import Run
+
         return Run(kind, project, release, self._workspace, self._events, self._who())
 
     def _who(self) -> dict[str, str]:

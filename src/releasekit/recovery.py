@@ -8,10 +8,14 @@ from __future__ import annotations
 from typing import Protocol
 
 from releasekit.check import checked_plan
+from releasekit.errors import StrategyError
 from releasekit.observed import Observed
 from releasekit.plan import Plan
 from releasekit.strategies.abandon import abandon
-from releasekit.strategies.mixed import Mix
+from releasekit.strategies.blue_green import BlueGreen
+from releasekit.strategies.guard import OURS, origin
+from releasekit.strategies.mixed import Chosen, Mix
+from releasekit.strategies.recreate import Recreate
 from releasekit.target import Target
 
 
@@ -29,7 +33,22 @@ def way_back(
     mix: Mix,
 ) -> Plan:
     """The plan from what the `failed` release left behind to `previous`, or, for want of one, to
-    what was there `before`."""
+    what was there `before`.
+
+    It goes by the strategies of `mix`, and where a plugin fails now, without it.
+    """
     if previous is None:
         return abandon(before, observed, failed)
-    return checked_plan(mix, observed, previous.target())
+    try:
+        return checked_plan(mix, observed, previous.target())
+    except StrategyError:
+        own = Mix(_own(mix.default), {name: _own(each) for name, each in mix.services.items()})
+        return checked_plan(own, observed, previous.target())
+
+
+def _own(chosen: Chosen) -> Chosen:
+    """A built-in strategy instead of a plugin's, for users cannot wait until that is mended."""
+    strategy = chosen.strategy
+    if origin(strategy) == OURS:
+        return chosen
+    return Mix.single(BlueGreen() if strategy.needs_health else Recreate()).default

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
+from releasekit import holding
 from releasekit.check import checked_plan
 from releasekit.errors import (
     Interrupted,
@@ -25,15 +27,22 @@ from releasekit.recovery import way_back
 from releasekit.release import Release, short
 from releasekit.runner import Downtime
 from releasekit.status import serving_release
+from releasekit.steps import Remove, Stop
 from releasekit.strategies.mixed import Mix
+from releasekit.target import Target
 
 if TYPE_CHECKING:
     from releasekit.bundle import Bundle
     from releasekit.site import Site
     from releasekit.workspace import Workspace
 
-DONE = {"up": "released", "rollback": "rolled-back"}
+DONE = {"up": "released", "rollback": "rolled-back", "promote": "released"}
 LOOK = "look at `releasekit status`, then `releasekit up` or `rollback` once more"
+HINTS = {
+    "promote": "`releasekit promote` tries it once more, `releasekit abort` gives it up",
+    "abort": "`releasekit abort` once more",
+}
+"""What to do next where the error itself does not say it."""
 
 _RESULTS = {Interrupted: "interrupted", NeedsPerson: "degraded"}
 
@@ -67,61 +76,102 @@ class Run:
         site: Site,
         observed: Observed,
         stop: threading.Event,
+        *,
+        hold: bool = False,
     ) -> Outcome:
-        """Bring the project from what is `observed` to `bundle`, until `stop` is set.
+        """Bring the project from what is `observed` to `bundle`, until `stop` is set; with `hold`
+        only so far that users notice nothing.
 
         Raises `ReleaseFailed` or `Interrupted` when the previous release serves again, and
         `NeedsPerson` when it does not.
         """
-        plan = checked_plan(mix, observed, bundle.target())
+        plan = planned(mix, observed, bundle.target(), self._workspace, hold=hold)
+        serving = observed.current if hold else bundle.id
         self._events(PlanMade(plan))
         if plan.is_empty:
-            return self._ended("nothing-to-do", bundle, mix, observed)
-        self._record_begin(site, bundle, mix)
+            return self._ended("nothing-to-do", bundle.id, mix, observed, serving)
+        self._record_begin(site, bundle.id, mix)
         try:
             site.runner(self._events, stop, self._downtime).run(plan, self._id)
-        except KeyboardInterrupt:
-            self._revert(site, bundle, mix, observed, Interrupted("interrupted"))
-        except Exception as error:  # a bug of ours or a plugin's leaves nothing half-way either
-            self._revert(site, bundle, mix, observed, _known(error))
-        result = DONE[self._kind]
+            if hold:
+                self._record_hold(site, bundle, mix, stop)
+        # A bug of ours or a plugin's leaves nothing half-way either.
+        except (Exception, KeyboardInterrupt) as error:
+            what = f"{short(bundle.id)} was not released"
+            go_back = partial(self._go_back, site, bundle, mix, observed)
+            self._revert(site, bundle.id, what, go_back, _known(error))
+        result = "held" if hold else DONE[self._kind]
         self._record_end(site, result)
-        return self._ended(result, bundle, mix, observed)
+        return self._ended(result, bundle.id, mix, observed, serving)
+
+    def abort(
+        self,
+        held: Target,
+        current: Bundle | None,
+        mix: Mix,
+        site: Site,
+        observed: Observed,
+        stop: threading.Event,
+    ) -> Outcome:
+        """End the hold of `held`: its containers go, and `current` serves on.
+
+        Raises `ReleaseFailed` or `Interrupted` when it is held still, and `NeedsPerson` when
+        `current` does not serve.
+        """
+        plan, release = holding.dropped(observed, held, current, mix), held.release
+        self._events(PlanMade(plan))
+        self._record_begin(site, release, mix)
+        try:
+            site.runner(self._events, stop, self._downtime).run(plan, self._id)
+            _require_gone(plan, site.observe())
+        except (Exception, KeyboardInterrupt) as error:
+            what = f"{short(release)} is still held"
+            self._revert(site, release, what, lambda: observed.current, _known(error))
+        self._record_end(site, "aborted")
+        return self._ended("aborted", release, mix, observed, observed.current)
 
     @property
     def _seconds(self) -> float:
         return self._workspace.clock.now() - self._began
 
-    def _record_begin(self, site: Site, bundle: Bundle, mix: Mix) -> None:
-        facts = {"kind": self._kind, "release": bundle.id, **recorded(mix)}
+    def _record_begin(self, site: Site, release: str, mix: Mix) -> None:
+        facts = {"kind": self._kind, "release": release, **recorded(mix)}
         commit = {"subject": self._release.subject, "author": self._release.author}
         site.journal.write("begin", self._id, **facts, **commit, **self._who)
+
+    def _record_hold(self, site: Site, bundle: Bundle, mix: Mix, stop: threading.Event) -> None:
+        """From this record on it is held, whatever becomes of this process."""
+        if stop.is_set():
+            raise Interrupted("stopped on request")
+        facts = {"release": bundle.id, "strategies": holding.recorded(mix), **self._who}
+        site.journal.write("hold", self._id, **facts)
 
     def _record_end(self, site: Site, result: str, reason: str = "") -> None:
         facts = {"seconds": self._seconds, "downtime_s": self._downtime.seconds}
         site.journal.write("end", self._id, result=result, reason=reason, **facts)
 
-    def _ended(self, result: str, bundle: Bundle, mix: Mix, before: Observed) -> Outcome:
+    def _ended(
+        self, result: str, release: str, mix: Mix, before: Observed, serving: str
+    ) -> Outcome:
         seconds, downtime = self._seconds, self._downtime.seconds
-        self._events(RunEnded(self._id, result, bundle.id, bundle.id, seconds))
-        return Outcome(
-            result, bundle.id, before.current, mix.name, self._id, seconds, downtime
-        )
+        self._events(RunEnded(self._id, result, release, serving, seconds))
+        return Outcome(result, release, before.current, mix.name, self._id, seconds, downtime)
 
     def _revert(
         self,
         site: Site,
-        failed: Bundle,
-        mix: Mix,
-        before: Observed,
+        failed: str,
+        what: str,
+        go_back: Callable[[], str],
         error: ReleasekitError,
     ) -> NoReturn:
-        """Bring the release that ran `before` back, then raise what that comes to."""
+        """Bring back what served before, which `go_back` names, then raise what that comes to."""
         serving = ""
         try:
-            wanted = self._go_back(site, failed, mix, before)
+            wanted = go_back()
             serving = serving_release(site.observe())
-            raised = _failure(failed, error, wanted, serving)
+            hint = error.hint or HINTS.get(self._kind, "")
+            raised = _failure(f"{what}: {error.message}", error, wanted, serving, hint)
         except Exception as second:  # whatever it is, a person has to know
             raised = NeedsPerson(
                 f"{error.message}; and the way back failed too: {_known(second).message}",
@@ -131,7 +181,7 @@ class Run:
         result = _RESULTS.get(type(raised), "failed")
         with suppress(ReleasekitError):  # of a full disk: what is raised says it all
             self._record_end(site, result, error.message)
-        ended = RunEnded(self._id, result, failed.id, serving, self._seconds, error.message)
+        ended = RunEnded(self._id, result, failed, serving, self._seconds, error.message)
         self._events(ended)
         raise raised from error
 
@@ -159,6 +209,15 @@ class Run:
         runner.run(plan, self._id)
 
 
+def planned(
+    mix: Mix, observed: Observed, target: Target, workspace: Workspace, *, hold: bool
+) -> Plan:
+    """The checked plan to `target`; with `hold` it stops before the cutover."""
+    if not hold:
+        return checked_plan(mix, observed, target)
+    return holding.held_plan(mix, observed, target, preview=workspace.shows_previews)
+
+
 def run_id(utc: str) -> str:
     """A run's name. It begins with the time, for a reader; nothing is decided by it."""
     return f"{re.sub('[-:]', '', utc[:19])}-{secrets.token_hex(3)}"
@@ -170,21 +229,34 @@ def recorded(mix: Mix) -> dict[str, object]:
     return {"strategy": mix.default.strategy.name, **({"services": services} if services else {})}
 
 
-def _known(error: Exception) -> ReleasekitError:
+def _require_gone(plan: Plan, observed: Observed) -> None:
+    """Raise `StepFailed` for what the plan was to stop or remove, and is there still: the runner
+    only warns of what nobody is served by."""
+    stopped = {r.id for step in plan.steps if isinstance(step, Stop) for r in step.replicas}
+    removed = {r.id for step in plan.steps if isinstance(step, Remove) for r in step.replicas}
+    left = [r.name for r in observed.replicas if r.id in (stopped if r.running else removed)]
+    if left:
+        raise StepFailed(f"{', '.join(left)} could not be removed")
+
+
+def _known(error: BaseException) -> ReleasekitError:
     if isinstance(error, ReleasekitError):
         return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted")
     known = StepFailed(f"unexpected: {type(error).__name__}: {error}")
     known.__cause__ = error  # for `--debug`
     return known
 
 
-def _failure(failed: Bundle, error: ReleasekitError, wanted: str, serving: str) -> ReleasekitError:
+def _failure(
+    what: str, error: ReleasekitError, wanted: str, serving: str, hint: str
+) -> ReleasekitError:
     """What it comes to when `wanted` was to serve again, and `serving` does."""
-    what = f"{short(failed.id)} was not released: {error.message}"
     if wanted and serving != wanted:
         now = f"{short(serving)} serves" if serving else "nothing serves"
         return NeedsPerson(f"{what}; and now {now}", hint=LOOK, reason=error)
     now = f"{short(serving)} serves as before" if wanted else "nothing serves: it was the first"
     if isinstance(error, Interrupted):
-        return Interrupted(f"{what}; {now}")
-    return ReleaseFailed(f"{what}; {now}", reason=error, serving=serving, hint=error.hint)
+        return Interrupted(f"{what}; {now}", hint=hint)
+    return ReleaseFailed(f"{what}; {now}", reason=error, serving=serving, hint=hint)

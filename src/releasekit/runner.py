@@ -133,6 +133,8 @@ class Runner:
                 self.engine.start(step.release, step.slot, step.replicas)
             case Announce():
                 self._routed.apply(step.upstreams)
+                if any(upstream.preview for upstream in step.upstreams):
+                    self._confirm(step)  # it is there to be tried as soon as the run ends
             case AwaitHealthy():
                 self._await_healthy(step)
                 if not {service for service, _ in step.replicas} & _routed(plan):
@@ -207,7 +209,7 @@ class Runner:
         tails = {name: self.engine.log_tail(name, LOG_LINES) for name in failing}
         return NeverHealthy(f"not healthy: {why}", log_tail=tails)
 
-    def _confirm(self, step: ConfirmRoute) -> None:
+    def _confirm(self, step: ConfirmRoute | Announce) -> None:
         missing: list[str] = []
         asked = self.clock.now()
 

@@ -5,17 +5,14 @@ Import it late: pydantic takes 50 ms that `--help` need not pay.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
 import stat
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -23,20 +20,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
+from releasekit import layers, options
 from releasekit.errors import SettingsError
 from releasekit.nginx.render import NAME, PATH
 from releasekit.release import TAG
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
-_PREFIX = "RELEASEKIT_"
-_NOT_SETTINGS = frozenset({"RELEASEKIT_NGINX_DIR"})
-"""For compose files, which mount that folder."""
+from releasekit.violations import checked
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
@@ -131,9 +122,15 @@ class HealthSettings(_Table):
     """How long a release's replicas may take to become healthy, from their start."""
 
     @model_validator(mode="after")
-    def _one_way(self) -> HealthSettings:
+    def _fits(self) -> HealthSettings:
         if (self.path is None) == (self.settle is None):
             raise ValueError('must have either `path` or `settle`, such as { path = "/up" }')
+        if self.settle is None:
+            return self
+        if self.model_fields_set & {"statuses", "host"}:
+            raise ValueError("with `settle` nobody asks: remove `statuses` and `host`")
+        if self.timeout <= self.settle:
+            raise ValueError("`timeout` must be more than `settle`, which is a part of it")
         return self
 
 
@@ -158,7 +155,7 @@ class ServiceSettings(_Table):
     @model_validator(mode="after")
     def _fits(self) -> ServiceSettings:
         if not self.overlap and self.strategy not in (None, "recreate"):
-            raise ValueError(f"with `overlap = false` it is recreated, and not {self.strategy}")
+            raise ValueError("with `overlap = false` it is always recreated: remove `strategy`")
         return self
 
 
@@ -213,42 +210,6 @@ class Settings(_Table):
         return f"{base}/releasekit"
 
 
-_Path = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """One source of settings, and how its readers would name what is in it."""
-
-    values: Mapping[str, object]
-    where: str
-    is_environment: bool = False
-
-    def holds(self, path: Sequence[str | int]) -> bool:
-        value: object = self.values
-        for key in path:
-            if not isinstance(value, Mapping):
-                return isinstance(key, int)  # an item: the list as a whole is from one layer
-            if key not in value:
-                return False
-            value = value[key]
-        return True
-
-    def name(self, path: _Path) -> str:
-        if self.is_environment:
-            return _PREFIX + "__".join(str(key) for key in path if isinstance(key, str)).upper()
-        return self.where + _dotted(path)
-
-    def unknown(self, path: _Path) -> str:
-        """The key at `path`, which does not exist, with the one that was probably meant."""
-        known = _keys(path[:-1])
-        near = get_close_matches(str(path[-1]), known, n=1)
-        right = [self.name((*path[:-1], k)) if self.is_environment else k for k in near or known]
-        what = "variable" if self.is_environment else "key"
-        guess = f'did you mean "{right[0]}"?' if near else f"known here: {', '.join(right)}"
-        return f"{self.name(path)}: unknown {what}; {guess}"
-
-
 def load_settings(
     folder: Path, *, environ: Mapping[str, str], overrides: Mapping[str, object]
 ) -> Settings:
@@ -257,22 +218,44 @@ def load_settings(
     `RELEASEKIT_` variables of `environ` beat the file (`RELEASEKIT_SERVICES__WEB__PORT=8080`;
     an empty one counts as not set), and `overrides` beat both (None counts as not given).
 
-    Raises `SettingsError` with every violation; no problem quotes a value, it may be a secret.
+    Raises `SettingsError` with every violation, those of strategies' options too; no problem
+    quotes a value, it may be a secret.
     """
-    layers = (
-        _Layer({key: value for key, value in overrides.items() if value is not None}, "argument "),
-        _Layer(_from_environment(environ), "", is_environment=True),
-        _from_file(folder),
+    sources = (
+        layers.from_arguments(overrides),
+        _with_options(layers.from_environment(environ, Settings)),
+        layers.from_file(folder),
     )
-    values: dict[str, object] = {}
-    for layer in reversed(layers):
-        values = _laid_over(values, layer.values)
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-    # Raised out here, because pydantic's own error quotes values and must not be its context.
-    raise SettingsError([_problem(layers, detail) for detail in details])
+    values = layers.merged(sources)
+    settings, wrong = checked(Settings, values)
+    found = (*wrong, *options.violations({"strategy": Settings().strategy, **values}))
+    if settings is None or found:
+        raise SettingsError([layers.told(sources, violation) for violation in found])
+    return settings
+
+
+def _with_options(layer: layers.Layer) -> layers.Layer:
+    """What variables say of strategies, read as TOML would: nobody else knows the types of their
+    options."""
+    values = dict(layer.values)
+    if isinstance(strategies := values.get("strategies"), dict):
+        spelled = {options.spelled(name): table for name, table in strategies.items()}
+        values["strategies"] = {name: _typed(table) for name, table in spelled.items()}
+    if isinstance(services := values.get("services"), dict):
+        values["services"] = {
+            name: {**table, "options": _typed(table["options"])}
+            if isinstance(table, dict) and "options" in table
+            else table
+            for name, table in services.items()
+        }
+    return replace(layer, values=values)
+
+
+def _typed(value: object) -> object:
+    """`value` with every text in its tables read as TOML would."""
+    if not isinstance(value, dict):
+        return value
+    return {k: layers.typed(v) if isinstance(v, str) else _typed(v) for k, v in value.items()}
 
 
 def check_env_file(path: str, *, exists: bool, own_uid: int, mode: int = 0, uid: int = 0) -> str:
@@ -294,139 +277,3 @@ def check_env_file(path: str, *, exists: bool, own_uid: int, mode: int = 0, uid:
     if not faults:
         return ""
     return f"env_file: {path} {' and '.join(faults)}; run: {' && '.join(commands)}"
-
-
-def _from_file(folder: Path) -> _Layer:
-    """The settings in the one file that has them; two would be two truths."""
-    own = _toml(folder / "releasekit.toml")
-    tool = _toml(folder / "pyproject.toml").get("tool")
-    shared = tool.get("releasekit", {}) if isinstance(tool, dict) else {}
-    if not isinstance(shared, dict):
-        raise SettingsError(["pyproject.toml: tool.releasekit: must be a table"])
-    if own and shared:
-        raise SettingsError(
-            ["settings are in releasekit.toml and in pyproject.toml ([tool.releasekit])"],
-            hint="keep them in one of the two files",
-        )
-    if shared:
-        return _Layer(shared, "pyproject.toml: tool.releasekit.")
-    return _Layer(own, "releasekit.toml: ")
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    """The TOML file's content; empty when there is no such file."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        return {}
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError([f"{path.name}: no valid TOML: {error}"]) from None
-    except UnicodeDecodeError as error:
-        raise SettingsError([f"{path.name}: not UTF-8 (at byte {error.start})"]) from None
-    except OSError as error:
-        raise SettingsError([f"{path.name}: cannot be read: {error.strerror}"]) from None
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
-    given = {
-        name.removeprefix(_PREFIX).lower(): value
-        for name, value in sorted(environ.items())
-        if name.startswith(_PREFIX) and value and name not in _NOT_SETTINGS
-    }
-    if not given:
-        return {}
-    found = _nested(given)
-    # pydantic-settings passes over names that it does not know: hand them on, to be refused.
-    layer = _Layer(found, "")
-    lost = {name: value for name, value in given.items() if not layer.holds(name.split("__"))}
-    return {**found, **lost}
-
-
-def _nested(given: Mapping[str, str]) -> dict[str, Any]:
-    """What pydantic-settings finds in these variables. Its import takes 0.1 s, which is most of
-    what a command needs to start: only who sets a variable pays it."""
-    from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
-
-    class Variables(BaseSettings, Settings):
-        model_config = SettingsConfigDict(env_nested_delimiter="__", enable_decoding=False)
-
-    source = EnvSettingsSource(Variables)
-    source.env_vars = dict(given)
-    return source()
-
-
-def _laid_over(base: Mapping[str, object], top: Mapping[str, object]) -> dict[str, object]:
-    """`base` with `top` over it, table by table; lists are replaced as a whole."""
-    merged = dict(base)
-    for key, value in top.items():
-        below = merged.get(key)
-        is_deep = isinstance(below, Mapping) and isinstance(value, Mapping)
-        merged[key] = _laid_over(below, value) if is_deep else value  # type: ignore[arg-type]
-    return merged
-
-
-def _problem(layers: Sequence[_Layer], detail: ErrorDetails) -> str:
-    path = detail["loc"]
-    layer = next((layer for layer in layers if layer.holds(path)), None)
-    if layer is None:  # a missing key: whoever gave the rest of its table
-        layer = next(layer for layer in layers if layer.holds(path[:-1]))
-    if detail["type"] == "extra_forbidden":
-        return layer.unknown(path)
-    return f"{layer.name(path)}: {_in_words(detail)}"
-
-
-def _in_words(detail: ErrorDetails) -> str:
-    context = detail.get("ctx", {})
-    match detail["type"].split("_"):
-        case ["value", "error"]:
-            return str(context["error"])
-        case ["greater", "than", "equal"]:
-            return f"must be at least {context['ge']}"
-        case ["greater", "than"]:
-            return f"must be more than {context['gt']:g}"
-        case ["less", "than", "equal"]:
-            return f"must be at most {context['le']}"
-        case ["literal", _]:
-            return f"must be {context['expected']}"
-        case words:
-            return _KINDS.get(words[0], detail["msg"])
-
-
-_KINDS = {
-    "int": "must be a whole number",
-    "string": "must be text",
-    "tuple": "must be a list",
-    "dict": "must be a table",
-    "model": "must be a table",
-    "missing": "is missing",
-    "too": "must not be empty",
-}
-"""pydantic's error types by their first word, for those who never heard of pydantic."""
-
-
-def _keys(path: _Path) -> list[str]:
-    """The keys that the table at `path` knows."""
-    annotation: Any = Settings
-    for key in path:
-        if get_origin(annotation) is dict:
-            annotation = get_args(annotation)[1]
-        else:
-            annotation = _model(annotation).model_fields[str(key)].annotation
-    return sorted(_model(annotation).model_fields)
-
-
-def _model(annotation: Any) -> type[BaseModel]:
-    """The model in `Model` or `Model | None`."""
-    parts = (annotation, *get_args(annotation))
-    return next(p for p in parts if isinstance(p, type) and issubclass(p, BaseModel))
-
-
-def _dotted(path: _Path) -> str:
-    """`path` as TOML writes it, with `[n]` for the items of a list."""
-    text = ""
-    for key in path:
-        if isinstance(key, int):
-            text += f"[{key}]"
-        else:
-            text += "." + (key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key))
-    return text.removeprefix(".")

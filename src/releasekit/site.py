@@ -15,7 +15,7 @@ from releasekit.events import EventSink
 from releasekit.journal import Journal
 from releasekit.nginx.router import NginxRouter
 from releasekit.observed import Nginx, Observed
-from releasekit.ports import Clock, Host, Router
+from releasekit.ports import Clock, Host
 from releasekit.runner import Downtime, Runner
 from releasekit.target import Target
 from releasekit.together import together
@@ -54,7 +54,7 @@ class Site:
     store: BundleStore
     journal: Journal
     engine: ComposeEngine
-    router: Router | None
+    router: NginxRouter | None
 
     def observe(self) -> Observed:
         """What there is now."""
@@ -68,6 +68,7 @@ class Site:
             nginx=nginx,
             current=stack[-1] if stack else "",
             committed=journals.ever_committed(records),
+            held=journals.held(records),
         )
 
     def require_route(self, target: Target, observed: Observed) -> None:
@@ -93,7 +94,7 @@ def wire(host: Host, clock: Clock, place: Place, bundle: Bundle, control_port: i
     docker = Docker(host)
     store = BundleStore(host, place.releases)
     engine = ComposeEngine(host, docker, store, clock, bundle)
-    router: Router | None = None
+    router: NginxRouter | None = None
     if bundle.nginx_service is not None:
         container = NginxContainer(docker, engine, bundle, bundle.nginx_service, place.nginx)
         router = NginxRouter(

@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from releasekit.observed import Health, Observed
-from releasekit.outcome import Status
+from releasekit.observed import Health, Observed, Replica
+from releasekit.outcome import HeldReplica, Hold, Preview, Status
 from releasekit.release import short
 
+if TYPE_CHECKING:
+    from releasekit.nginx.render import Peer
 
-def status_of(observed: Observed) -> Status:
-    """The live release, and whatever does not fit together."""
+PREVIEW_HEADER = "X-Releasekit-Preview"
+"""Where a request through nginx carries the secret of a preview."""
+
+
+def status_of(observed: Observed, hold: Hold | None = None) -> Status:
+    """The live release, the one that is held, and whatever does not fit together."""
     routed = {replica.release for replica in observed.routed()}
     live = routed.pop() if len(routed) == 1 else ""
     if not live and observed.nginx is None:
         live = observed.current
-    return Status(observed, live, tuple(_problems(observed, live)))
+    return Status(observed, live, tuple(_problems(observed, live)), hold)
+
+
+def hold_of(record: Mapping[str, Any], observed: Observed, peers: Mapping[str, Peer]) -> Hold:
+    """The hold that the journal's `record` began; of its replicas those that are `peers`, by name,
+    for nobody can ask the others."""
+    release = str(record["release"])
+    replicas = [replica for replica in sorted(observed.of(release)) if replica.name in peers]
+    shown = {name for upstream in observed.route.upstreams for name in upstream.preview}
+    secret = observed.route.secret if shown & {replica.name for replica in replicas} else ""
+    return Hold(
+        release,
+        since=str(record.get("at", "")),
+        by=str(record.get("by", "")),
+        replicas=tuple(HeldReplica(r.name, _url(r, peers[r.name])) for r in replicas),
+        preview=Preview(PREVIEW_HEADER, secret) if secret else None,
+    )
+
+
+def _url(replica: Replica, peer: Peer) -> str:
+    if not (replica.running and peer.address):
+        return ""
+    address = f"[{peer.address}]" if ":" in peer.address else peer.address
+    return f"http://{address}:{peer.port}"
 
 
 def serving_release(observed: Observed) -> str:

@@ -46,6 +46,11 @@ class Workspace:
         self._environ = environ
         self._docker = Docker(host)
 
+    @property
+    def shows_previews(self) -> bool:
+        """Whether nginx is to show what is held to who knows a secret."""
+        return self.settings.nginx is not None and self.settings.nginx.preview
+
     def draft(self, release: Release, mix: Mix) -> Draft:
         """The release as the project's files describe it now.
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import secrets
 import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ import pytest
 from releasekit.bundle import HealthCheck
 from releasekit.errors import CommandFailed, DeadlineExceeded, RouteRefused
 from releasekit.hosts.local import LocalHost, MonotonicClock
+from releasekit.nginx.container import Container, ContainerFacts, Process
 from releasekit.nginx.render import FILE, Control, Peer, render
-from releasekit.nginx.router import Container, ContainerFacts, NginxRouter, Process
+from releasekit.nginx.router import NginxRouter
 from releasekit.observed import Nginx, Route, Upstream
 from releasekit.ports import Answer, Completed
 from releasekit.waiting import wait_until
@@ -42,6 +44,21 @@ server {
     }
 }
 """
+SWITCHING = """\
+include /etc/nginx/releasekit/*.conf;
+server {
+    listen 80 default_server;
+    return 421;
+}
+server {
+    listen 80;
+    server_name shop.example *.preview.shop.example;
+    location / {
+        proxy_pass http://$releasekit_web;
+        proxy_set_header X-Path ours;
+    }
+}
+"""
 MAIN = "events {} http { include /etc/nginx/conf.d/*.conf; }\n"
 BACKEND = """\
 server {
@@ -49,7 +66,12 @@ server {
     location / { return 200 $hostname; }
     location /up { if ($http_host != shop.example) { return 421; } return 200 well; }
     location /slow { limit_rate 1000; return 200 %s; }
+    location /echo {
+        proxy_pass http://unix:/tmp/sink;
+        add_header X-Said "$hostname $http_x_path $request_method $request_uri $request_body";
+    }
 }
+server { listen unix:/tmp/sink; return 204; }
 """
 
 
@@ -100,12 +122,12 @@ class DockerContainer:
             return None
         return [mount["Source"] for mount in found["Mounts"]]
 
-    def dump(self, argv: Sequence[str], preview: str) -> str:
+    def dump(self, argv: Sequence[str], managed: str) -> str:
         if self.inspect().is_running:
             done = self.execute([*argv, "-T"], deadline_s=60)
             return done.stdout + done.stderr
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / FILE).write_text(preview)
+            (Path(folder) / FILE).write_text(managed)
             mounts = ["--volumes-from", self.name, "-v", f"{folder}:/etc/nginx/releasekit:ro"]
             ran = subprocess.run(
                 ["docker", "run", "--rm", *mounts, self.image, *argv, "-T"],
@@ -283,15 +305,26 @@ class World:
     def workers(self) -> list[int]:
         return [p.pid for p in self.container.processes() if "worker" in p.title]
 
-    def answer(self, path: str = "/") -> str:
+    def answer(self, path: str = "/", **headers: str) -> str:
         """What a user gets: the colour that answers."""
-        return get(self.container.inspect().address, path)
+        return get(self.container.inspect().address, path, **headers)
+
+    def colour(self, upstream: Upstream) -> str:
+        return "blue" if self.stage.blue in upstream.replicas else "green"
+
+    @property
+    def loaded(self) -> Route:
+        """What nginx tells to a run that knows nothing."""
+        loaded = self.new_router(self.container).observe().loaded
+        assert loaded is not None
+        return loaded
 
 
-def get(address: str, path: str) -> str:
+def get(address: str, path: str, **headers: str) -> str:
     connection = http.client.HTTPConnection(address, 80, timeout=10)
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
-        connection.request("GET", path, headers={"Connection": "close"})
+        connection.request("GET", path, headers={"Connection": "close", **sent})
         response = connection.getresponse()
         body = response.read().decode()
         return body if response.status == 200 else f"status {response.status}"
@@ -435,6 +468,22 @@ class TestApply:
 
         assert {world.answer() for _ in range(50)} == {"blue", "green"}
 
+    def test_weights(self, world: World) -> None:
+        """Each replica gets its share, to the request; what is loaded is told with them."""
+        world.serve(Upstream("web", (world.stage.blue, world.stage.green), weights=(1, 4)))
+
+        got = [world.answer() for _ in range(50)]
+        assert (got.count("blue"), got.count("green")) == (10, 40)
+        assert world.loaded.upstreams[0].weights == (1, 4)
+
+    def test_other_weights_are_another_route(self, world: World) -> None:
+        both = (world.stage.blue, world.stage.green)
+        world.serve(Upstream("web", both, weights=(1, 4)))
+
+        assert not world.router.apply([Upstream("web", both, weights=(1, 4))])
+        assert world.router.apply([Upstream("web", both, weights=(1, 1))])
+        assert world.router.apply([Upstream("web", both)])
+
     def test_no_replica(self, world: World) -> None:
         """nginx starts all the same, and says 502 for this service."""
         world.serve(Upstream("web", ()))
@@ -541,6 +590,181 @@ class TestRefusal:
         assert not world.managed.exists()
 
 
+class TestPreview:
+    """A release that is held, behind a configuration that says `$releasekit_web`."""
+
+    @pytest.fixture
+    def held(self, world: World) -> Upstream:
+        """Blue is live, green on preview."""
+        world.user_file(SWITCHING)
+        return Upstream("web", (world.stage.blue,), preview=(world.stage.green,))
+
+    def test_who_carries_the_secret_gets_it(self, world: World, held: Upstream) -> None:
+        """In the header, or as the first label of the host name; and every time."""
+        world.serve(held)
+        secret = world.loaded.secret
+
+        by_header = [
+            world.answer(Host="shop.example", X_Releasekit_Preview=secret) for _ in range(20)
+        ]
+        by_host = [world.answer(Host=f"{secret}.preview.shop.example") for _ in range(20)]
+        assert {*by_header, *by_host} == {"green"}
+        assert world.answer(Host=f"{secret.upper()}.Preview.shop.example:80") == "green"
+
+    def test_nobody_else_does(self, world: World, held: Upstream) -> None:
+        world.serve(held)
+        secret = world.loaded.secret
+        wrong = ["", ",", secret[:-1], f"{secret}0", f"0{secret}", "f" * 32, "0" * 32, ".*"]
+
+        got = {world.answer(Host="shop.example") for _ in range(20)}
+        for value in wrong:
+            got.add(world.answer(Host="shop.example", X_Releasekit_Preview=value))
+            if value.isalnum():
+                got.add(world.answer(Host=f"{value}.preview.shop.example"))
+                got.add(world.answer(Host=f"a.{value}.preview.shop.example"))
+        assert got == {"blue"}
+        assert world.answer(Host="elsewhere", X_Releasekit_Preview=secret) == "status 421"
+
+    @pytest.mark.parametrize("colour", ["blue", "green"])
+    def test_the_request_is_passed_on_unchanged(
+        self, world: World, held: Upstream, colour: str
+    ) -> None:
+        """Live and on preview: method, URI, body, and what their own location adds."""
+        world.serve(held)
+        uri = "/echo/a%20b//c/%2e/%C3%BC;d?x=1&y=%2F&z=a+b"
+        headers = {"Host": "shop.example", "Connection": "close"}
+        if colour == "green":
+            headers["X-Releasekit-Preview"] = world.loaded.secret
+
+        connection = http.client.HTTPConnection(world.container.inspect().address, 80, timeout=10)
+        connection.request("POST", uri, body="name=M%20&more=1", headers=headers)
+        said = connection.getresponse().getheader("X-Said")
+        connection.close()
+
+        assert said == f"{colour} ours POST {uri} name=M%20&more=1"
+
+    def test_it_is_told(self, world: World, held: Upstream) -> None:
+        """To whoever may ask the control server, by the names of the replicas and the secret."""
+        world.serve(held)
+
+        assert world.loaded.upstreams == (held,)
+        assert re.fullmatch("[0-9a-f]{32}", world.loaded.secret)
+
+    def test_the_same_preview_again(self, world: World, held: Upstream) -> None:
+        """Its secret stays, whether or not nginx has to load another route; nobody is disturbed."""
+        world.serve(held)
+        secret, workers = world.loaded.secret, world.workers()
+
+        world.router = world.new_router(world.container)
+        assert not world.router.apply([held])
+        eventually(world.router.unconfirmed)
+        assert world.workers() == workers
+
+        world.serve(replace(held, weights=(2,)))
+        assert world.loaded.secret == secret
+
+    def test_it_ends_with_the_next_route(
+        self, world: World, held: Upstream, blue: Upstream
+    ) -> None:
+        """The secret leads nowhere any more; the next hold has another."""
+        world.serve(held)
+        secret = world.loaded.secret
+        world.serve(blue)
+
+        assert world.loaded.secret == ""
+        assert secret not in world.managed.read_text()
+        assert world.answer(Host="shop.example", X_Releasekit_Preview=secret) == "blue"
+        assert world.answer(Host=f"{secret}.preview.shop.example") == "blue"
+        world.serve(held)
+        assert world.loaded.secret not in ("", secret)
+
+    def test_promoted_under_load(self, world: World, blue: Upstream, green: Upstream) -> None:
+        """Users get the live one until the cutover; the other one nginx knows by then."""
+        world.user_file(SWITCHING.replace("return 421;", "location / {\nproxy_pass http://web; }"))
+        world.serve(blue)
+        with Hammer(world.container.inspect().address) as hammer:
+            for live, held in [(blue, green), (green, blue)] * 2:
+                world.serve(replace(live, preview=held.replicas))
+                began = len(hammer.answers)
+                hammer.go_on(100)
+                assert {*hammer.answers[began + 3 :]} == {world.colour(live)}
+                world.serve(held)
+
+        assert hammer.failed == []
+
+    def test_it_has_to_answer(self, world: World, far: Upstream) -> None:
+        """A hold is not confirmed before nginx reaches what is on preview."""
+        world.user_file(SWITCHING)
+        world.serve(Upstream("web", (world.stage.blue,)))
+        world.router.apply([Upstream("web", (world.stage.blue,), preview=far.replicas)])
+
+        with pytest.raises(DeadlineExceeded, match=rf"/up of {world.stage.far} through nginx"):
+            wait_until(world.router.unconfirmed, deadline_s=3.0, clock=CLOCK)
+        assert world.answer(Host="shop.example") == "blue"
+
+    def test_the_secret_is_in_no_log(self, world: World, held: Upstream) -> None:
+        """Not what we ask, not who uses the header, and not when nginx refuses what comes next."""
+        told = "log_format all '$host $request $args $uri $upstream_addr $proxy_host';"
+        world.user_file(f"{told}\naccess_log /dev/stdout all;\n{SWITCHING}")
+        world.serve(held)
+        secret = world.loaded.secret
+        assert world.answer(Host="shop.example", X_Releasekit_Preview=secret) == "green"
+        world.user_file("nonsense on;\n", "broken.conf")
+        with pytest.raises(RouteRefused) as refused:
+            world.router.apply([replace(held, weights=(2,))])
+
+        log = "\n".join(world.container.log_tail(10_000))
+        assert "releasekit_preview_web" in log  # it was logged what can be
+        assert secret not in log
+        assert secret not in f"{refused.value} {refused.value.log_tail}"
+
+    def test_what_nginx_quotes_of_our_file_is_masked(
+        self, world: World, held: Upstream, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As an nginx does that was built without regular expressions."""
+        world.serve(held)
+        secret = world.loaded.secret
+        said = f'nginx: [emerg] using regex "^{secret}," requires PCRE library in /x/{FILE}:9'
+        done = Completed(1, "", said)
+        monkeypatch.setattr(world.container, "execute", lambda *_, **__: done)
+
+        with pytest.raises(RouteRefused, match="requires PCRE") as refused:
+            world.router.apply([replace(held, weights=(2,))])
+
+        assert secret not in f"{refused.value} {refused.value.log_tail}"
+
+    def test_before_the_first_release(self, world: World, held: Upstream) -> None:
+        """The variable is no reason to refuse a configuration, and none of ours may be missing."""
+        world.user_file(SWITCHING)
+        assert world.router.problem(["web"]) == ""
+
+        world.user_file(SWITCHING.replace("include", "# include"))
+        assert "does not include /etc/nginx/releasekit" in world.router.problem(["web"])
+
+        world.user_file(SWITCHING)
+        world.serve(replace(held, preview=()))
+        assert world.answer(Host="shop.example") == "blue"
+
+    def test_before_the_first_release_over_a_running_nginx(
+        self, world: World, blue: Upstream
+    ) -> None:
+        """That the variable is unknown as yet says nothing about the include."""
+        world.user_file("server { listen 80; }\n")
+        docker("start", world.container.name)
+        world.user_file(SWITCHING)
+
+        assert world.router.problem(["web"]) == ""
+        world.serve(blue)
+        assert world.answer(Host="shop.example") == "blue"
+
+    def test_a_variable_of_no_service(self, world: World, blue: Upstream) -> None:
+        world.user_file(SWITCHING.replace("$releasekit_web", "$releasekit_wbe"))
+
+        with pytest.raises(RouteRefused, match='unknown "releasekit_wbe" variable') as refused:
+            world.router.apply([blue])
+        assert "one for each service with a port" in refused.value.hint
+
+
 class TestConfirm:
     def test_nothing_applied(self, world: World) -> None:
         assert world.router.unconfirmed() == "no route was applied"
@@ -606,7 +830,7 @@ class TestConfirm:
         self, world: World, blue: Upstream, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """What is wrong is said in words that lead to it, and not waited for in vain."""
-        monkeypatch.setattr("releasekit.nginx.router.BOOT_S", 1.0)
+        monkeypatch.setattr("releasekit.nginx.managed.BOOT_S", 1.0)
         world.user_file("server { listen 80; }\n")
 
         with pytest.raises(RouteRefused, match=r"included in its http block\?"):
@@ -814,14 +1038,23 @@ class TestOtherHands:
         assert done.stdout == ""
 
 
+def range_of(names: tuple[str, ...]) -> tuple[int, ...]:
+    """As many weights, up to one that is far too large to make sense."""
+    return tuple(1 + n**6 for n in range(len(names)))
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_nginx_takes_whatever_is_accepted(version: str, tmp_path: Path) -> None:
     """The longest, the oddest and the most."""
     names = ["a", "0", "Web_1", "a.b-c", "x" * 63, *(f"shop-web-blue-{n}" for n in range(60))]
     path = "/up%20b/~c?x=1&y=a:b@c,d+e="
     peers = {name: Peer(65535, "fd00::5", HealthCheck(path)) for name in names}
-    upstreams = [Upstream(name, tuple(names), tuple(names)) for name in names[:10]]
-    route = Route(tuple(upstreams), "f" * 128)
+    live, shown = tuple(names[:30]), tuple(names[30:])
+    upstreams = [
+        Upstream(name, live, tuple(names), shown if len(name) < 36 else (), range_of(live))
+        for name in names[:10]
+    ]
+    route = Route(tuple(upstreams), "f" * 128, "0" * 32)
     nginx = Nginx(VERSIONS[version])
     (tmp_path / FILE).write_text(render(route, peers, nginx, Control(1, "fd00::1")))
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.register_assert_rewrite("tests.e2e.shop")
+pytest.register_assert_rewrite("tests.e2e.shop", "tests.e2e.lives")
 
 from tests.e2e.shop import Shop  # noqa: E402
+from tests.e2e.trio import SETTINGS, add_api, add_location  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +17,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A shop whose first release is up."""
     with Shop.opened(tmp_path_factory.mktemp("stack")) as shop:
         shop.up().ended(0)
+        yield shop
+
+
+@pytest.fixture(scope="session")
+def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A running shop with an api besides, and a strategy for each of its three services.
+
+    Its one worker may never run beside another.
+    """
+    with Shop.opened(tmp_path_factory.mktemp("trio")) as shop:
+        add_api(shop)
+        add_location(shop)
+        shop.configure(api=SETTINGS, worker='strategy = "recreate"\noverlap = false')
+        shop.up(shop.commit("Add an api")).ended(0)
         yield shop
 
 

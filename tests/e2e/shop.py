@@ -37,6 +37,7 @@ RELEASEKIT = str(Path(sys.executable).with_name("releasekit"))
 
 PASSWORD = "s3cret$HOME#1"
 """Of the database, and what no output may show."""
+SETTINGS = "releasekit.toml"
 RATE = 330.0
 """Fast requests a second: what tests ask for, a little more than the 300 that they insist on."""
 DEADLINE_S = 120.0
@@ -76,6 +77,13 @@ class Ran:
         ended = [e for e in self.events if e["event"] == "step_ended"]
         return [float(e["seconds"]) for e in ended if e["step"]["step"] == step]
 
+    def routes(self, service: str) -> list[list[str]]:
+        """Whom each route that was begun gave this service's requests to."""
+        begun = [e["step"] for e in self.events if e["event"] == "step_started"]
+        arrows = [step["what"].split("; ") for step in begun if step["step"] == "Route"]
+        pairs = [dict(arrow.split(" -> ") for arrow in route) for route in arrows]
+        return [route[service].split(",") for route in pairs if service in route]
+
     @property
     def plan(self) -> list[dict[str, Any]]:
         """The steps that it set out to take."""
@@ -102,6 +110,7 @@ class Container:
     """A container at one moment; `started` changes with every start."""
 
     id: str
+    service: str
     image: str
     is_running: bool
     started: str
@@ -177,6 +186,17 @@ class Shop:
         path = self.folder / "shop.env"
         path.touch(mode=0o600)
         path.write_text("".join(f"{name}={value}\n" for name, value in facts.items()))
+
+    def configure(self, top: str = "", strategy: str = "blue-green", **services: str) -> None:
+        """The example's settings, with these lines at the top and in the services' tables."""
+        text = (EXAMPLE / SETTINGS).read_text()
+        text = text.replace('strategy = "blue-green"\n', f'strategy = "{strategy}"\n')
+        for service, lines in services.items():
+            table = f"[services.{service}]\n"
+            if table not in text:
+                text += f"\n{table}"
+            text = text.replace(table, f"{table}{lines}\n")
+        (self.folder / SETTINGS).write_text(f"{top}\n{text}")
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace the one `old` in a file."""
@@ -266,6 +286,7 @@ class Shop:
         return {
             each["Name"].lstrip("/"): Container(
                 each["Id"],
+                service_of(each["Config"]["Labels"]),
                 each["Image"],
                 each["State"]["Running"],
                 each["State"]["StartedAt"],
@@ -463,26 +484,52 @@ class Running:
         return ran
 
 
-def assert_serves(shop: Shop, sha: str) -> None:
-    """This release answers and does the jobs, nothing else runs, and `status` says the same."""
+def killed(shop: Shop, sha: str, *steps: str) -> None:
+    """Release `sha`, and kill that as it begins the last of these steps, one after the other."""
+    with shop.running("up", "--json", sha) as up:
+        for step in steps:
+            up.wait_for_step(step)
+        up.signal(signal.SIGKILL)
+        up.finish().ended(-signal.SIGKILL)
+
+
+def assert_serves(shop: Shop, sha: str, **replicas: int) -> None:
+    """This release answers and does the jobs, nothing else runs, and `status` says the same.
+
+    `replicas`: how many there are of each service; one, if nothing is said.
+    """
+    wanted = {"web": 1, "worker": 1, **replicas}
     assert shop.serving() == sha
-    assert shop.working() == sha
+    if wanted["worker"]:
+        assert shop.working() == sha
+    assert_shared(shop)
     status = shop.status()
     assert status["problems"] == []
     assert status["live"].partition("~")[0] == sha
-    assert {(r["service"], r["release"]) for r in status["replicas"] if r["running"]} == {
-        ("web", status["live"]),
-        ("worker", status["live"]),
-    }
+    running = [r for r in status["replicas"] if r["running"]]
+    assert {r["release"] for r in running} == {status["live"]}
+    assert Counter(r["service"] for r in running) == Counter(wanted)
 
 
-def assert_none_lost(shop: Shop, report: Report) -> None:
+def assert_shared(shop: Shop) -> None:
+    """Every running replica of the web service gets requests, and nobody else."""
+    web = {c.id[:12] for c in shop.running_app().values() if c.service == "web"}
+    heard: set[str] = set()
+
+    def look() -> str:
+        heard.add(json.loads(shop.ask().body)["host"])
+        return f"{heard} answer, {web} run" if heard != web else ""
+
+    wait_until(look, deadline_s=DEADLINE_S, clock=MonotonicClock())
+
+
+def assert_none_lost(shop: Shop, report: Report, *, slow: bool = True) -> None:
     """Every request of a load got its answer, and every order is in the database just once."""
     assert report.failed == 0, f"{report.summary()}\n{report.failures}"
-    assert_orders_kept(shop, report)
+    assert_orders_kept(shop, report, slow=slow)
 
 
-def assert_orders_kept(shop: Shop, report: Report) -> None:
+def assert_orders_kept(shop: Shop, report: Report, *, slow: bool = True) -> None:
     """Confirmed orders are there once, the others at most once; the load was what it claims."""
     stored = shop.orders()
     wrong = {key: stored[key] for key in report.posts["acked"] if stored[key] != 1}
@@ -491,7 +538,13 @@ def assert_orders_kept(shop: Shop, report: Report) -> None:
     assert not twice, f"unconfirmed orders, and how often they were stored: {twice}"
     assert report.posts["acked"]
     assert report.rate >= 300, report.summary()
-    assert report.by_class.keys() >= {"fresh", "careful", "naive", "post", "slow"}
+    classes = {"fresh", "careful", "naive", "post", *(["slow"] if slow else [])}
+    assert report.by_class.keys() == classes
+
+
+def service_of(labels: Mapping[str, str]) -> str:
+    """The service that a container with these labels is of, whatever the slot."""
+    return labels.get("releasekit.service") or labels.get("com.docker.compose.service", "")
 
 
 def docker(*args: str) -> str:

@@ -32,13 +32,18 @@ def test_it_starts_everything_and_nginx_with_its_route(empty_shop: Shop) -> None
     assert telling == {"bundle.json"}
 
 
-def test_a_first_one_that_fails_leaves_no_app_container(empty_shop: Shop) -> None:
+def test_a_first_one_that_fails_leaves_no_app_container_and_the_next_may_be_a_rolling_one(
+    empty_shop: Shop,
+) -> None:
     shop = empty_shop
     ran = shop.up(shop.broken("exit")).ended(1)
     assert "nothing serves: it was the first" in ran.result["message"]
     assert shop.app() == {}
-    shop.up(shop.first).ended(0)
-    assert_serves(shop, shop.first)
+
+    shop.configure(strategy="rolling", web="replicas = 2")
+    ran = shop.up(shop.first).ended(0)
+    assert ran.steps.count("Route") == 1
+    assert_serves(shop, shop.first, web=2)
 
 
 def test_an_nginx_without_the_include_is_refused_first(empty_shop: Shop) -> None:

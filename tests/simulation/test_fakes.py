@@ -15,7 +15,7 @@ from releasekit.steps import Announce, AwaitHealthy, ConfirmRoute, Drain, Step, 
 from releasekit.steps import Route as RouteStep
 from releasekit.strategies.blue_green import BlueGreen
 from releasekit.testing import App, FakeEngine, FakeRouter, Simulator, World
-from tests.simulation.starts import NEW, OLD, A, B, C, after, target
+from tests.simulation.starts import BLUE_GREEN, NEW, OLD, WARM, A, B, C, after, target
 
 Change = Callable[[Sequence[Step]], Sequence[Step]]
 
@@ -38,7 +38,7 @@ def stopping_first(steps: Sequence[Step]) -> Sequence[Step]:
 
 
 def test_a_good_plan_loses_nothing() -> None:
-    assert run_changed(after((A, BlueGreen()), nginx=NEW)(), list) == []
+    assert run_changed(after((A, BLUE_GREEN), nginx=NEW).simulator(), list) == []
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_a_good_plan_loses_nothing() -> None:
     ],
 )
 def test_a_careless_plan_loses_requests(change: Change, loss: str) -> None:
-    simulator = after((A, BlueGreen()), nginx=NEW)()
+    simulator = after((A, BLUE_GREEN), nginx=NEW).simulator()
     lost = run_changed(simulator, change)
     assert any(loss in each for each in lost), lost
 
 
 def test_a_name_that_stands_for_another_container_goes_to_the_old_address_for_a_while() -> None:
-    simulator = after((B, BlueGreen()), (A, BlueGreen()), nginx=NEW, keep="running")()
+    simulator = after((B, WARM), (A, WARM), nginx=NEW).simulator()
     simulator.world.apps = {release: App(0.0) for release in (A, B, C)}
     lost = run_changed(simulator, without(Announce))
     assert any("has another address" in each for each in lost), lost

@@ -262,3 +262,13 @@ def test_services_that_wait_for_each_other_start_together() -> None:
 def test_one_strategy_for_all_plans_as_if_there_were_no_mix(to: str) -> None:
     same = mix(web=BlueGreen(), worker=BlueGreen())
     assert BLUE_A.mixed(same, target(to)) == BLUE_A.blue_green(target(to))
+
+
+def test_what_counts_as_healthy_because_it_runs_is_said() -> None:
+    worker = Service("worker", settle_s=10.0)
+    note = "note: worker counts as healthy once it ran 10 s without a restart: nothing asks it"
+    for plan in (
+        BLUE_A.blue_green(target(B, WEB, worker)),
+        BLUE_A.mixed(mix(worker=Rolling()), target(B, WEB, worker)),
+    ):
+        assert note in plan.splitlines()

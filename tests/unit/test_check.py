@@ -27,6 +27,7 @@ from releasekit.steps import (
 )
 from releasekit.strategies.base import Options
 from releasekit.strategies.blue_green import BlueGreen, BlueGreenOptions
+from releasekit.strategies.mixed import Mix
 from releasekit.strategies.recreate import Recreate
 from releasekit.target import Service, Target
 
@@ -174,14 +175,14 @@ def test_while_nginx_drains_it_is_not_known_whom_it_still_asks() -> None:
 
 
 def test_declared_downtime_allows_to_stop_before_the_start() -> None:
-    plan = Recreate().plan(OBSERVED, TARGET, BlueGreenOptions())
+    plan = Recreate().plan(OBSERVED, TARGET, Options())
     assert plan.downtime == ("web", "worker")
     assert check_plan(OBSERVED, TARGET, plan) == ()
     assert "nothing is stopped that a confirmed route names" in rules(replace(plan, downtime=()))
 
 
 def test_downtime_of_one_service_allows_nothing_to_another() -> None:
-    plan = Recreate().plan(OBSERVED, TARGET, BlueGreenOptions())
+    plan = Recreate().plan(OBSERVED, TARGET, Options())
     assert "nothing is stopped that a confirmed route names" in rules(
         replace(plan, downtime=("worker",))
     )
@@ -209,7 +210,7 @@ def test_an_unsafe_plan_is_refused_with_every_reason() -> None:
             return changed(without(ConfirmRoute, Drain))
 
     with pytest.raises(UnsafePlan) as raised:
-        checked_plan(Careless(), OBSERVED, TARGET, BlueGreenOptions())
+        checked_plan(Mix.single(Careless()), OBSERVED, TARGET)
     assert "careless made an unsafe plan: step 5: what is marked as current serves" in str(
         raised.value
     )
@@ -217,4 +218,5 @@ def test_an_unsafe_plan_is_refused_with_every_reason() -> None:
 
 
 def test_a_safe_plan_is_handed_on() -> None:
-    assert checked_plan(BlueGreen(), OBSERVED, TARGET, Options("removed")) == GOOD
+    mix = Mix.single(BlueGreen(), BlueGreenOptions(keep_previous="removed"))
+    assert checked_plan(mix, OBSERVED, TARGET) == GOOD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import io
 import json
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -24,9 +25,10 @@ from typer.testing import CliRunner
 from releasekit import errors, events
 from releasekit.cli import app as verbs
 from releasekit.cli import main
-from releasekit.cli.json_lines import failure, plain
+from releasekit.cli.json_lines import facts, failure, plain
+from releasekit.forecast import Forecast
 from releasekit.observed import Backing, Health, Nginx, Observed, Replica, Route, Upstream
-from releasekit.outcome import HistoryEntry, Outcome, Status
+from releasekit.outcome import HeldReplica, HistoryEntry, Hold, Outcome, Preview, Status
 from releasekit.plan import Plan
 from releasekit.release import Release
 from releasekit.steps import AwaitHealthy, MarkCurrent
@@ -36,6 +38,7 @@ SUBJECT = "장바구니: fix the cart"
 WEB = "shop-releases-web-blue-1"
 STEP = AwaitHealthy(release=NEW, replicas=(("web", WEB),), deadline_s=60.0, cause="starts cold")
 PLAN = Plan("blue-green", NEW, "f" * 16, (STEP, MarkCurrent(NEW, "it serves")), notes=("pulls",))
+FORECAST = Forecast("shop", PLAN, current=OLD)
 OUTCOME = Outcome("released", NEW, OLD, "blue-green", "run-1", 8.4123456)
 ENTRIES = tuple(
     HistoryEntry(
@@ -89,6 +92,7 @@ class FakeProject:
 
     name = "shop"
     trouble: BaseException | None = None
+    forecast: Forecast = FORECAST
     asked: typing.ClassVar[list[tuple[Any, ...]]] = []
 
     def __init__(self, sink: events.EventSink) -> None:
@@ -105,18 +109,33 @@ class FakeProject:
         self._do("release", sha, dirty)
         return Release(NEW.partition("~")[0].partition(".")[0], SUBJECT, "Kim")
 
-    def plan(self, release: Release, *, strategy: str | None = None) -> Plan:
-        self._do("plan", release.tag, strategy)
-        return PLAN
+    def plan(
+        self,
+        release: Release,
+        *,
+        strategy: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        hold: bool = False,
+    ) -> Forecast:
+        self._do("plan", release.tag, strategy, options, *(["hold"] if hold else []))
+        return self.forecast
 
     def up(
         self,
         release: Release,
         *,
         strategy: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        hold: bool = False,
         stop: threading.Event | None = None,
     ) -> Outcome:
-        return self._run("up", release.tag, strategy, stop)
+        return self._run("up", release.tag, strategy, options, *(["hold"] if hold else []), stop)
+
+    def promote(self, *, stop: threading.Event | None = None) -> Outcome:
+        return self._run("promote", stop)
+
+    def abort(self, *, stop: threading.Event | None = None) -> Outcome:
+        return self._run("abort", stop)
 
     def rollback(self, to: str | None = None, *, stop: threading.Event | None = None) -> Outcome:
         return self._run("rollback", to, stop)
@@ -174,16 +193,30 @@ def lines(text: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("argv", "asked"),
     [
-        (["up"], [("release", None, False), ("up", NEW[:40], None)]),
+        (["up"], [("release", None, False), ("up", NEW[:40], None, {})]),
         (
             ["up", "3f2a", "--strategy", "rolling", "--dirty"],
-            [("release", "3f2a", True), ("up", NEW[:40], "rolling")],
+            [("release", "3f2a", True), ("up", NEW[:40], "rolling", {})],
         ),
-        (["up", "--plan"], [("release", None, False), ("plan", NEW[:40], None)]),
         (
-            ["plan", "3f2a", "--strategy", "recreate", "--dirty"],
-            [("release", "3f2a", True), ("plan", NEW[:40], "recreate")],
+            ["up", "--set", "max_surge=2", "--set", "keep_previous=removed"],
+            [
+                ("release", None, False),
+                ("up", NEW[:40], None, {"max_surge": 2, "keep_previous": "removed"}),
+            ],
         ),
+        (["up", "--plan"], [("release", None, False), ("plan", NEW[:40], None, {})]),
+        (
+            ["plan", "3f2a", "--strategy", "recreate", "--dirty", "--set", "steps=[5, 50]"],
+            [("release", "3f2a", True), ("plan", NEW[:40], "recreate", {"steps": [5, 50]})],
+        ),
+        (["up", "--hold"], [("release", None, False), ("up", NEW[:40], None, {}, "hold")]),
+        (
+            ["up", "--hold", "--plan"],
+            [("release", None, False), ("plan", NEW[:40], None, {}, "hold")],
+        ),
+        (["promote"], [("promote",)]),
+        (["abort"], [("abort",)]),
         (["rollback"], [("rollback", None)]),
         (["rollback", "1b2c"], [("rollback", "1b2c")]),
         (["status"], [("status",), ("history",)]),
@@ -201,14 +234,28 @@ def test_a_verb_asks_the_library_for_what_was_typed(
     assert told == [("load", tmp_path), *asked]
 
 
-@pytest.mark.parametrize("verb", ["up", "rollback"])
+@pytest.mark.parametrize("said", ["max_surge", "=2", ""])
+def test_an_option_without_name_or_value_is_refused_before_anything_is_asked(said: str) -> None:
+    FakeProject.asked = []
+
+    result = run("up", "--set", said)
+
+    assert result.exit_code == 2
+    assert "--set takes NAME=VALUE, such as --set max_surge=2" in result.stderr
+    assert FakeProject.asked == []
+
+
+@pytest.mark.parametrize("verb", ["up", "promote", "abort", "rollback"])
 def test_a_run_can_be_stopped(verb: str) -> None:
     run(verb)
 
     assert isinstance(FakeProject.asked[-1][-1], threading.Event)
 
 
-@pytest.mark.parametrize("verb", ["release", "plan", "up", "rollback", "status", "history", "load"])
+@pytest.mark.parametrize(
+    "verb",
+    ["release", "plan", "up", "promote", "abort", "rollback", "status", "history", "load"],
+)
 def test_the_fake_takes_what_the_project_takes(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "releasekit.project")
     from releasekit.project import Project
@@ -232,7 +279,55 @@ def test_a_release_tells_its_progress_on_stderr_and_nothing_on_stdout() -> None:
 
 @pytest.mark.parametrize("argv", [["plan"], ["up", "--plan"]])
 def test_a_plan_is_printed_as_it_renders_itself(argv: list[str]) -> None:
-    assert run(*argv).stdout == PLAN.render() + "\n"
+    assert run(*argv).stdout == FORECAST.render() + "\n"
+
+
+@pytest.mark.parametrize("argv", [["plan"], ["up", "--plan"]])
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_the_exit_code_of_a_plan_tells_whether_there_is_something_to_do(
+    argv: list[str], as_json: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detailed = [*argv, "--detailed-exitcode", *as_json]
+    result = run(*detailed)
+    assert result.exit_code == 2
+    assert not as_json or lines(result.stdout)[0]["exit_code"] == 2
+    assert run(*argv, *as_json).exit_code == 0
+
+    monkeypatch.setattr(
+        FakeProject, "forecast", Forecast("shop", dataclasses.replace(PLAN, steps=()))
+    )
+    assert run(*detailed).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["plan", "--bogus"],
+        ["up", "--plan", "one", "too-many"],
+        ["-C", "/nowhere", "plan"],
+        ["up"],
+        ["up", "--plan", "--set", "max_surge"],
+    ],
+)
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_no_error_ends_like_a_plan_that_has_something_to_do(
+    argv: list[str], as_json: list[str]
+) -> None:
+    result = run(*argv, "--detailed-exitcode", *as_json)
+
+    assert result.exit_code == 1
+    told = lines(result.stdout)
+    assert [line["exit_code"] for line in told] in ([1], [])
+
+
+def test_with_it_only_the_codes_that_could_be_mistaken_change(
+    project: Callable[[type[FakeProject]], None],
+) -> None:
+    project(in_trouble(errors.NeedsPerson("look")))
+    assert run("plan", "--detailed-exitcode").exit_code == 3
+    project(in_trouble(errors.EngineError("no engine")))
+    assert run("plan", "--detailed-exitcode").exit_code == 1
+    assert run("plan").exit_code == 2
 
 
 def test_history_shows_the_last_twenty_unless_told_otherwise() -> None:
@@ -246,10 +341,7 @@ def test_strategies_are_those_that_are_installed(monkeypatch: pytest.MonkeyPatch
     info = registry.StrategyInfo("calm", "calm-plugin", "waits", has_downtime=True)
     monkeypatch.setattr(registry, "available", lambda: (info,))
 
-    assert run("strategies").stdout.split() == [
-        *("strategy", "downtime", "from", "summary"),
-        *("calm", "some", "calm-plugin", "waits"),
-    ]
+    assert run("strategies").stdout == "calm  (some downtime, from calm-plugin)\n  waits\n"
 
 
 def test_the_version_is_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,6 +381,7 @@ EXIT_CODES = {
     "UnknownRelease": 2,
     "AmbiguousRelease": 2,
     "DirtyTree": 2,
+    "Held": 2,
     "StrategyError": 2,
     "UnsafePlan": 2,
     "EngineError": 2,
@@ -470,8 +563,8 @@ def test_json_of_steps_is_the_plans() -> None:
 @pytest.mark.parametrize(
     ("argv", "keys"),
     [
-        (["plan"], ["plan"]),
-        (["up", "--plan"], ["plan"]),
+        (["plan"], list(FORECAST.to_dict())),
+        (["up", "--plan"], list(FORECAST.to_dict())),
         (["status"], ["status"]),
         (["history"], ["history"]),
         (["strategies"], ["strategies"]),
@@ -509,7 +602,21 @@ def test_json_of_status_keeps_its_keys() -> None:
             {"service": "queue", "id": "c3", "running": False},
         ],
         "problems": ["backing service queue does not run"],
+        "held": None,
         "subject": SUBJECT,
+    }
+
+
+def test_json_of_a_hold_has_the_ways_to_try_it() -> None:
+    replicas = (HeldReplica(WEB, "http://172.18.0.7:8080"),)
+    hold = Hold(NEW, "2026-11-20", "kim", replicas, Preview("X-Releasekit-Preview", "5ec4e7"))
+
+    assert facts(dataclasses.replace(STATUS, held=hold))["held"] == {
+        "release": NEW,
+        "since": "2026-11-20",
+        "by": "kim",
+        "replicas": [{"name": WEB, "address": "http://172.18.0.7:8080"}],
+        "preview": {"header": "X-Releasekit-Preview", "secret": "5ec4e7"},
     }
 
 

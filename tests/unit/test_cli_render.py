@@ -22,6 +22,7 @@ from rich.cells import cell_len
 from releasekit import events
 from releasekit.cli import render, tables
 from releasekit.cli.console import Screen
+from releasekit.forecast import BackingForecast, Forecast, Memory, MemoryShare
 from releasekit.observed import (
     Backing,
     Health,
@@ -31,7 +32,7 @@ from releasekit.observed import (
     Upstream,
 )
 from releasekit.observed import Route as Served
-from releasekit.outcome import HistoryEntry, Outcome, Status
+from releasekit.outcome import HeldReplica, HistoryEntry, Hold, Outcome, Preview, Status
 from releasekit.plan import Plan
 from releasekit.steps import (
     AwaitHealthy,
@@ -57,6 +58,13 @@ STEPS: tuple[Step, ...] = (
     Drain(30.0, "the old one may be busy"),
 )
 PLAN = Plan("blue-green", NEW, "f" * 16, STEPS, notes=("pulls first",))
+FORECAST = Forecast(
+    "shop",
+    PLAN,
+    memory=Memory((MemoryShare("web", 1, 2, "limit"),), 1),
+    backing=(BackingForecast("db", "differs"),),
+    route="--- nginx: now\n+++ nginx: then\n@@ -1 +1 @@\n-old\n+new",
+)
 ENTRY = HistoryEntry(
     number=7,
     run="run-7",
@@ -193,7 +201,20 @@ DONE = Outcome("released", NEW, OLD, "blue-green", "run-1", 8.44)
             ["✓ 3f2a9c1 serves; 8.4 s, downtime 2.13 s; previous 1b2c3d4"],
         ),
         (replace(DONE, previous=""), ["✓ 3f2a9c1 serves; 8.4 s, no downtime"]),
-        (replace(DONE, result="nothing-to-do"), ["✓ nothing to do: 3f2a9c1 serves"]),
+        (replace(DONE, result="nothing-to-do", previous=NEW), ["✓ nothing to do: 3f2a9c1 serves"]),
+        (replace(DONE, result="nothing-to-do"), ["✓ nothing to do: 3f2a9c1 is held already"]),
+        (
+            replace(DONE, result="held"),
+            [
+                "✓ 3f2a9c1 is healthy, and held; 8.4 s; 1b2c3d4 serves",
+                "try it: releasekit status tells where it answers",
+                "next: releasekit promote, or releasekit abort",
+            ],
+        ),
+        (
+            replace(DONE, result="aborted", previous=""),
+            ["✓ 3f2a9c1 is held no longer; 8.4 s; nothing serves yet"],
+        ),
     ],
 )
 def test_the_last_lines_say_how_it_ended(outcome: Outcome, text: list[str]) -> None:
@@ -372,6 +393,29 @@ def test_status_shows_replicas_route_nginx_backing_and_problems(
     ]
 
 
+def test_status_tells_how_to_try_what_is_held(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    shown_too = replace(TO[0], preview=(WAS,))
+    nginx = Nginx((1, 27, 4), running=True, loaded=Served((shown_too,), "8", "5ec4e7"))
+    replicas = (HeldReplica(WAS, "http://172.18.0.7:8080"), HeldReplica("shop-api-1", ""))
+    preview = Preview("X-Releasekit-Preview", "5ec4e7")
+    hold = Hold(OLD, "an hour ago", "kim", replicas, preview)
+    observed = replace(STATUS.observed, nginx=nginx)
+    tables.show_status(replace(STATUS, observed=observed, held=hold), "")
+
+    told = shown(capsys)
+    assert told[2].split()[-1] == "preview"
+    assert told[6:11] == [
+        "held: 1b2c3d4 since an hour ago by kim; next: releasekit promote, or releasekit abort",
+        "try it: shop-web-1 http://172.18.0.7:8080",
+        "try it: shop-api-1 does not run",
+        "try it: through nginx with the header X-Releasekit-Preview: 5ec4e7",
+        "try it: through nginx as 5ec4e7.<your domain>",
+    ]
+
+
 @pytest.mark.parametrize(
     ("observed", "live", "text"),
     [
@@ -408,23 +452,28 @@ def test_a_plan_is_never_cut(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
-    tables.show_plan(PLAN)
+    tables.show_plan(FORECAST)
 
-    assert capsys.readouterr().out == PLAN.render() + "\n"
+    assert capsys.readouterr().out == FORECAST.render() + "\n"
 
 
 def test_a_plan_has_colours_on_a_terminal_only() -> None:
     told = on_terminal("plan")
 
     assert "\x1b[2m   (not on this host)\x1b[0m" in told
-    assert re.sub(r"\x1b\[[0-9;]*m", "", told).replace("\r\n", "\n") == PLAN.render() + "\n"
+    assert "\x1b[33mwarning: that does not fit: the kernel would kill something\x1b[0m" in told
+    assert "db: \x1b[33mconfig differs from what runs\x1b[0m, left alone" in told
+    assert "\x1b[31m-old\x1b[0m" in told
+    assert "\x1b[32m+new\x1b[0m" in told
+    assert re.sub(r"\x1b\[[0-9;]*m", "", told).replace("\r\n", "\n") == FORECAST.render() + "\n"
 
 
 def test_tables_have_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     evil = "\x1b[31mred\x1b[0m \x1b]0;title\x07\x9b2J"
     tables.show_history([replace(ENTRY, subject=evil, author=evil, reason=evil)])
     tables.show_status(replace(STATUS, problems=(evil,)), evil)
-    tables.show_plan(replace(PLAN, notes=(evil,)))
+    subjects = {NEW: evil}
+    tables.show_plan(replace(FORECAST, plan=replace(PLAN, notes=(evil,)), subjects=subjects))
     told = capsys.readouterr().out
 
     assert "red" in told
@@ -466,7 +515,7 @@ def program(argv: Iterable[str]) -> None:
         case ["fail"]:
             tell(render.Terminal(), failing=AwaitHealthy)
         case ["plan"]:
-            tables.show_plan(PLAN)
+            tables.show_plan(FORECAST)
         case other:
             raise NotImplementedError(other)
 

@@ -184,11 +184,41 @@ class TestQuestions:
         assert models.has_healthcheck(model(web=service), "web") is has_one
 
     @pytest.mark.parametrize(
+        ("check", "has_one"),
+        [
+            (None, True),
+            ({"interval": "1s"}, True),
+            ({"test": []}, True),
+            ({"test": ["NONE"]}, False),
+            ({"disable": True}, False),
+        ],
+    )
+    def test_has_the_healthcheck_of_its_image(
+        self, check: dict[str, Any] | None, has_one: bool
+    ) -> None:
+        service = {} if check is None else {"healthcheck": check}
+
+        assert models.has_healthcheck(model(web=service), "web", in_image=True) is has_one
+
+    @pytest.mark.parametrize(
         ("service", "count"),
         [({}, 1), ({"scale": 2}, 2), ({"deploy": {"replicas": 3}}, 3), ({"deploy": {}}, 1)],
     )
     def test_replicas(self, service: dict[str, Any], count: int) -> None:
         assert models.replicas(model(web=service), "web") == count
+
+    def test_app_order_goes_through_backing_services_and_past_absent_ones(self) -> None:
+        found = model(
+            web={"depends_on": needs("cache", "gone")},
+            cache={"depends_on": needs("auth", "db")},
+            auth={},
+            db={},
+        )
+
+        assert models.app_order(found, ("web", "auth")) == {
+            "web": frozenset({"auth"}),
+            "auth": frozenset(),
+        }
 
     def test_one_shots_are_the_app_services_that_somebody_waits_for_to_end(self) -> None:
         ended = "service_completed_successfully"

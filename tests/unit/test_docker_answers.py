@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -12,9 +13,10 @@ from releasekit.compose.docker import Docker, compose_argv, version_tuple
 from releasekit.compose.engine import ComposeEngine
 from releasekit.compose.nginx_container import NginxContainer
 from releasekit.errors import CommandFailed, DeadlineExceeded, EngineError
-from releasekit.ports import Answer, Completed
+from releasekit.ports import Answer, Completed, Probe
 from releasekit.release import Release
 from releasekit.settings import Settings
+from releasekit.strategies.mixed import Mix
 from releasekit.strategies.recreate import Recreate
 from releasekit.target import Service
 from releasekit.testing import FakeClock, FakeHost
@@ -272,6 +274,80 @@ def test_an_unhealthy_answer_tells_no_secret_not_even_its_start() -> None:
     assert probe.detail == f"GET /up on port 8080: 500 {'x' * 70} ••• yyyyy"
 
 
+SETTLING = Service("worker", health_timeout_s=60.0, settle_s=10.0)
+
+
+class Settling:
+    """An engine, and a worker's container that nothing asks."""
+
+    def __init__(self) -> None:
+        self.host, self.clock = Script(), FakeClock()
+        found = replace(bundle(), services=(BundledService(SETTLING),))
+        self.engine = ComposeEngine(
+            self.host, Docker(self.host), BundleStore(self.host, "/r"), self.clock, found
+        )
+
+    def probe(
+        self, after_s: float = 0.0, *, status: str = "running", started: int = 0, key: str = "a"
+    ) -> Probe:
+        """What it is taken for when that much time has passed."""
+        self.clock.sleep(after_s)
+        state = {"Status": status, "StartedAt": f"2026-11-20T06:15:{started:02}Z", "ExitCode": 1}
+        facts = {"Id": key, "Name": "/worker-1", "RestartCount": started, "State": state}
+        self.host.answers = {"inspect": containers(facts)}
+        return self.engine.probe("1~a", [("worker", "worker-1")])["worker-1"]
+
+
+def test_a_service_that_nothing_asks_is_healthy_once_it_ran_so_long() -> None:
+    worker = Settling()
+
+    assert worker.probe() == Probe(False, "it runs, and has to for 10 s more")
+    assert worker.probe(2.0) == Probe(False, "it runs, and has to for 10 s more")
+    assert worker.probe(2.0) == Probe(False, "it runs, and has to for 7.5 s more")
+    assert worker.probe(5.9) == Probe(False, "it runs, and has to for 2.5 s more")
+    assert worker.probe(0.1) == Probe(True, "it ran 10 s without a restart")
+    assert worker.probe(500.0).is_healthy
+
+
+def test_a_restart_begins_the_time_anew() -> None:
+    worker = Settling()
+    worker.probe()
+
+    assert not worker.probe(9.9, started=1).is_healthy
+    assert not worker.probe(9.9, started=1).is_healthy
+    assert worker.probe(0.1, started=1).is_healthy
+
+
+def test_another_container_of_the_same_name_begins_the_time_anew() -> None:
+    worker = Settling()
+    worker.probe()
+
+    assert not worker.probe(10.0, key="b").is_healthy
+    assert worker.probe(10.0, key="b").is_healthy
+
+
+@pytest.mark.parametrize("status", ["restarting", "paused", "created"])
+def test_what_does_not_run_does_not_settle(status: str) -> None:
+    worker = Settling()
+
+    assert worker.probe(status=status) == Probe(False, f"Docker calls it {status}")
+    assert worker.probe(20.0) == Probe(False, "it runs, and has to for 10 s more")
+
+
+def test_what_settled_once_is_no_longer_healthy_when_it_goes() -> None:
+    worker = Settling()
+    worker.probe()
+    assert worker.probe(10.0).is_healthy
+
+    assert worker.probe(status="exited") == Probe(False, "it exited with status 1", is_lost=True)
+
+
+def test_what_crashes_over_and_over_is_not_waited_for_to_settle() -> None:
+    probe = Settling().probe(started=3)
+
+    assert probe == Probe(False, "it crashes: restarted 3 times, last exit status 1", is_lost=True)
+
+
 def test_a_trial_of_nginx_s_configuration_leaves_no_container() -> None:
     host = Script(inspect=containers(), compose=late())
 
@@ -313,7 +389,7 @@ def test_a_missing_docker_is_not_taken_for_a_fault_of_the_files() -> None:
     workspace = Workspace(host, FakeClock(), Settings(), "/srv/shop", {})
 
     with pytest.raises(EngineError, match="docker is not installed"):
-        workspace.draft(Release("1"), Recreate())
+        workspace.draft(Release("1"), Mix.single(Recreate()))
 
 
 def test_a_half_stored_release_is_none() -> None:

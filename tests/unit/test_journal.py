@@ -12,8 +12,11 @@ from releasekit.journal import (
     SCHEMA,
     Journal,
     committed,
+    cut_short,
     ever_committed,
+    held,
     history,
+    hold,
     strategies_of,
 )
 from releasekit.testing import FakeClock, FakeHost
@@ -201,6 +204,105 @@ def test_the_strategies_of_a_release_is_the_one_that_brought_it_last(journal: Jo
     run(journal, A, "rollback", strategy="blue-green")
     assert strategies_of(journal.records(), A) == ("blue-green", {})
     assert strategies_of(journal.records(), C) == ("", {})
+
+
+def test_the_strategies_that_services_had_instead_are_told_too(journal: Journal) -> None:
+    services = {"worker": "recreate", "api": "rolling"}
+    journal.write("begin", "1", kind="up", release=A, strategy="blue-green", services=services)
+    journal.write("commit", "1", release=A)
+    journal.write("begin", "2", kind="up", release=B, strategy="rolling", services="torn")
+    journal.write("commit", "2", release=B)
+
+    assert strategies_of(journal.records(), A) == ("blue-green", services)
+    assert strategies_of(journal.records(), B) == ("rolling", {})
+    told = [entry.strategy for entry in history(journal.records())]
+    assert told == ["rolling", "blue-green, api: rolling, worker: recreate"]
+
+
+# What is held
+
+
+def hold_up(journal: Journal, release: str, *, by: str = "kim") -> None:
+    name = f"run-{len(journal.records())}"
+    journal.write("begin", name, kind="up", release=release)
+    journal.write("hold", name, release=release, by=by)
+    journal.write("end", name, result="held")
+
+
+def end(journal: Journal, kind: str, release: str, result: str, *, commits: bool = False) -> None:
+    name = f"run-{len(journal.records())}"
+    journal.write("begin", name, kind=kind, release=release)
+    if commits:
+        journal.write("commit", name, release=release)
+    journal.write("end", name, result=result)
+
+
+def test_nothing_is_held_until_somebody_holds_it(journal: Journal) -> None:
+    run(journal, A)
+    journal.write("begin", "run-9", kind="up", release=B)
+    assert held(journal.records()) == ""
+    assert hold(journal.records()) is None
+
+
+def test_a_hold_tells_its_release_and_by_whom_and_commits_to_nothing(journal: Journal) -> None:
+    run(journal, A)
+    hold_up(journal, B)
+    found = hold(journal.records())
+    assert found is not None
+    assert (found["release"], found["by"]) == (B, "kim")
+    assert held(journal.records()) == B
+    assert committed(journal.records()) == (A,)
+
+
+def test_held_once_more_the_last_record_counts(journal: Journal) -> None:
+    hold_up(journal, B)
+    hold_up(journal, B, by="alex")
+    assert (hold(journal.records()) or {})["by"] == "alex"
+
+
+@pytest.mark.parametrize(
+    ("kind", "release", "result", "commits", "left"),
+    [
+        ("promote", B, "released", True, ""),
+        ("up", B, "released", True, ""),
+        ("abort", B, "aborted", False, ""),
+        ("promote", B, "failed", False, B),
+        ("promote", B, "degraded", True, ""),
+        ("abort", B, "failed", False, B),
+        ("up", C, "failed", False, B),
+    ],
+)
+def test_a_hold_ends_when_its_release_is_committed_to_or_aborted(
+    journal: Journal, kind: str, release: str, result: str, *, commits: bool, left: str
+) -> None:
+    hold_up(journal, B)
+    end(journal, kind, release, result, commits=commits)
+    assert held(journal.records()) == left
+
+
+def test_a_torn_hold_is_none(journal: Journal, host: FakeHost) -> None:
+    host.append(PATH, '{"schema": 1, "event": "hold", "run": "run-1"}\n')
+    assert held(journal.records()) == ""
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_promotion_that_was_killed_can_go_on(journal: Journal, *, commits: bool) -> None:
+    hold_up(journal, B)
+    assert cut_short(journal.records()) is None
+    journal.write("begin", "run-9", kind="promote", release=B)
+    if commits:
+        journal.write("commit", "run-9", release=B)
+    assert (cut_short(journal.records()) or {})["release"] == B
+    journal.write("end", "run-9", result="released")
+    assert cut_short(journal.records()) is None
+
+
+def test_only_the_newest_run_can_be_cut_short(journal: Journal) -> None:
+    hold_up(journal, B)
+    journal.write("begin", "run-9", kind="promote", release=B)
+    journal.write("commit", "run-9", release=B)
+    journal.write("begin", "run-10", kind="up", release=C)
+    assert cut_short(journal.records()) is None
 
 
 # History

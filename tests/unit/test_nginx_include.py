@@ -54,6 +54,19 @@ def test_an_unknown_upstream_of_ours_is_the_missing_include() -> None:
     assert include_problem(refused, PATH, ["web"])
 
 
+@pytest.mark.parametrize(("service", "variable"), [("web", "web"), ("Shop.web", "shop_web")])
+def test_an_unknown_variable_of_ours_is_the_missing_include(service: str, variable: str) -> None:
+    refused = f'nginx: [emerg] unknown "releasekit_{variable}" variable\n'
+
+    assert include_problem(refused, PATH, [service])
+
+
+def test_an_unknown_variable_of_theirs_is_left_to_nginx_to_tell() -> None:
+    refused = 'nginx: [emerg] unknown "releasekit_webb" variable\n'
+
+    assert include_problem(refused, PATH, ["web", "x" * 63]) == ""
+
+
 def test_a_configuration_that_is_broken_otherwise_is_left_to_nginx_to_tell() -> None:
     refused = 'nginx: [emerg] host not found in upstream "grafana" in /etc/nginx/nginx.conf:31\n'
 

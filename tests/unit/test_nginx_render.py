@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from releasekit.bundle import HealthCheck
 from releasekit.errors import RouteRefused
+from releasekit.nginx.language import quote
+from releasekit.nginx.preview import LONGEST_VARIABLE
 from releasekit.nginx.render import (
     LONGEST_PARAMETER,
     Control,
@@ -22,7 +24,7 @@ from releasekit.nginx.render import (
     parse_route,
     parse_version,
     passages,
-    quote,
+    placeholder,
     render,
 )
 from releasekit.observed import Nginx, Route, Upstream
@@ -33,6 +35,8 @@ BLUE, GREEN = "shop-releases-web-blue-1", "shop-releases-web-green-1"
 PEERS = {BLUE: Peer(8080, "172.18.0.5", UP), GREEN: Peer(9090, "172.18.0.6", UP)}
 CONTROL = Control(18745, "172.18.0.1")
 ROUTE = Route((Upstream("web", (BLUE,), (GREEN,)),), "4f2a")
+SECRET = "00112233445566778899aabbccddeeff"
+HELD = Route((Upstream("web", (BLUE,), preview=(GREEN,)),), "4f2a", SECRET)
 
 NEW_TEXT = """\
 # Managed by releasekit, do not edit: the next release writes it anew.
@@ -44,7 +48,10 @@ upstream web {
     server shop-releases-web-blue-1:8080 resolve max_fails=0;
     server shop-releases-web-green-1:9090 resolve max_fails=0 down;
 }
-geo $releasekit_denied {
+map $http_x_releasekit_preview,$host $releasekit_web {
+    default web;
+}
+geo $releasekit__denied {
     default 1;
     127.0.0.1 0;
     172.18.0.1 0;
@@ -56,32 +63,46 @@ server {
     access_log off;
     auth_basic off;
     allow all;
-    if ($releasekit_denied) {
+    if ($releasekit__denied) {
         return 403;
     }
     location = /route {
         default_type application/json;
-        set $releasekit_0 '{"schema":1,"generation":"4f2a","version":"nginx/$nginx_version",\
+        set $releasekit__0 '{"schema":1,"generation":"4f2a","version":"nginx/$nginx_version",\
 "pid":$pid,"upstreams":{"web":{"replicas":["shop-releases-web-blue-1"],\
 "standby":["shop-releases-web-green-1"]}}}';
-        return 200 $releasekit_0;
+        return 200 $releasekit__0;
     }
     location = /through/web/shop-releases-web-blue-1 {
-        set $releasekit_to shop-releases-web-blue-1:8080;
-        proxy_pass http://$releasekit_to/up;
+        set $releasekit__to shop-releases-web-blue-1:8080;
+        proxy_pass http://$releasekit__to/up;
         proxy_set_header Host $http_host;
         proxy_connect_timeout 1s;
         proxy_next_upstream off;
         proxy_cache off;
     }
     location = /through/web {
-        set $releasekit_to web;
-        proxy_pass http://$releasekit_to/up;
+        set $releasekit__to web;
+        proxy_pass http://$releasekit__to/up;
         proxy_set_header Host $http_host;
         proxy_connect_timeout 1s;
         proxy_next_upstream off;
         proxy_cache off;
     }
+}
+"""
+
+HELD_TEXT = """\
+upstream releasekit_preview_web {
+    zone releasekit_preview_web 256k;
+    resolver 127.0.0.11 valid=1s ipv6=off;
+    resolver_timeout 2s;
+    server shop-releases-web-green-1:9090 resolve max_fails=0;
+}
+map $http_x_releasekit_preview,$host $releasekit_web {
+    default web;
+    ~^00112233445566778899aabbccddeeff, releasekit_preview_web;
+    ~,00112233445566778899aabbccddeeff[.] releasekit_preview_web;
 }
 """
 
@@ -116,10 +137,9 @@ class TestText:
 
     def test_nobody_may_ask(self) -> None:
         """Without a known client only nginx's own container may ask."""
-        assert list(tree(render(ROUTE, PEERS, NEW, Control(1)))[2].block) == [
-            Node(("default", "1")),
-            Node(("127.0.0.1", "0")),
-        ]
+        [guests] = of("geo", tree(render(ROUTE, PEERS, NEW, Control(1))))
+
+        assert list(guests.block) == [Node(("default", "1")), Node(("127.0.0.1", "0"))]
 
     @pytest.mark.parametrize("nginx", [OLD, NEW])
     def test_no_replicas(self, nginx: Nginx) -> None:
@@ -145,6 +165,109 @@ class TestText:
         assert parse_route(told(nodes)) == Loaded(route, NEW.version)
 
 
+class TestWeights:
+    @pytest.mark.parametrize(("nginx", "where"), [(NEW, BLUE), (OLD, "172.18.0.5")])
+    def test_each_replica_has_its_share(self, nginx: Nginx, where: str) -> None:
+        weighted = Route((Upstream("web", (BLUE, GREEN), weights=(1, 19)),), "g")
+        [upstream] = of("upstream", tree(render(weighted, PEERS, nginx, CONTROL)))
+
+        servers = [node.words for node in upstream.block if node.words[0] == "server"]
+        assert [words[-1] for words in servers] == ["weight=1", "weight=19"]
+        assert servers[0][1] == f"{where}:8080"
+
+    @pytest.mark.parametrize("nginx", [OLD, NEW])
+    def test_what_is_loaded_is_told_with_them(self, nginx: Nginx) -> None:
+        weighted = Route((Upstream("web", (BLUE, GREEN), weights=(1, 19)),), "g")
+        nodes = tree(render(weighted, PEERS, nginx, CONTROL))
+
+        assert parse_route(told(nodes, nginx)) == Loaded(weighted, nginx.version)
+
+    @pytest.mark.parametrize(
+        "weights", [(1,), (1, 1, 1), (0, 1), (-1, 1), (1, True), (1, 0.5), (1, "2"), (1, None)]
+    )
+    def test_refused(self, weights: Any) -> None:
+        """Whole numbers from 1, one for each replica; standby replicas have none."""
+        upstream = Upstream("web", (BLUE, GREEN), (GREEN,), weights=weights)
+
+        with pytest.raises(RouteRefused, match=r"do not fit the 2 replicas of web: one whole"):
+            render(Route((upstream,), "g"), PEERS, NEW, CONTROL)
+
+
+class TestPreview:
+    def test_an_nginx_that_looks_names_up(self) -> None:
+        """An upstream of their own, and the way to it; among the live ones they wait, so that
+        nginx knows them when their turn comes."""
+        text = render(HELD, PEERS, NEW, CONTROL)
+
+        assert HELD_TEXT in text
+        assert f"    server {GREEN}:9090 resolve max_fails=0 down;\n}}\n{HELD_TEXT}" in text
+
+    def test_an_nginx_that_does_not(self) -> None:
+        """Addresses, and nothing among the live ones."""
+        text = render(HELD, PEERS, OLD, CONTROL)
+
+        assert "    server 172.18.0.6:9090 max_fails=0;\n}\nmap" in text
+        assert text.count("172.18.0.6") == 2  # in the upstream, and where it is asked
+
+    def test_nothing_is_left_of_it(self) -> None:
+        """Without replicas on preview a secret leads nowhere, and is not told."""
+        unheld = replace(ROUTE, secret=SECRET)
+
+        assert render(unheld, PEERS, NEW, CONTROL) == NEW_TEXT
+
+    @pytest.mark.parametrize("nginx", [OLD, NEW])
+    def test_what_is_loaded_is_told_with_it(self, nginx: Nginx) -> None:
+        text = told(tree(render(HELD, PEERS, nginx, CONTROL)), nginx)
+
+        assert parse_route(text) == Loaded(HELD, nginx.version)
+
+    @pytest.mark.parametrize("secret", ["", "0" * 31, "0" * 33, "0" * 31 + "A", ".*" * 16])
+    def test_a_secret_that_is_none(self, secret: str) -> None:
+        """It is refused, and not told."""
+        with pytest.raises(RouteRefused, match="32 hexadecimal digits") as refused:
+            render(replace(HELD, secret=secret), PEERS, NEW, CONTROL)
+
+        assert not secret or secret not in refused.value.message
+
+    @pytest.mark.parametrize(
+        ("service", "variable"),
+        [
+            ("web", "$releasekit_web"),
+            ("shop.web-2", "$releasekit_shop_web_2"),
+            ("Web", "$releasekit_web"),  # to nginx the same as $releasekit_Web
+            ("to", "$releasekit_to"),
+        ],
+    )
+    def test_the_name_of_the_variable(self, service: str, variable: str) -> None:
+        """It is there before the first release too, and no variable of our own."""
+        route = Route((Upstream(service, ()),), "g")
+        nodes = tree(render(route, {}, NEW, CONTROL))
+        [switch] = of("map", nodes)
+
+        assert switch.words[2] == variable
+        assert [n for n in walk(nodes) if n.words[:2] == ("set", variable)] == []
+        assert of("map", tree(placeholder([service]))) == [switch]
+
+    @pytest.mark.parametrize("twins", [("my-api", "my_api"), ("web", "Web")])
+    def test_two_services_with_one_variable(self, twins: tuple[str, str]) -> None:
+        route = Route(tuple(Upstream(service, ()) for service in twins), "g")
+
+        with pytest.raises(RouteRefused, match=f"{twins[0]} and {twins[1]} would share"):
+            render(route, {}, NEW, CONTROL)
+
+    def test_a_name_that_nginx_has_no_room_for(self) -> None:
+        """Such a service has no variable, so it cannot be on preview."""
+        longest = "x" * (LONGEST_VARIABLE - len("releasekit_"))
+        variables = [
+            of("map", tree(placeholder([service]))) for service in (longest, f"{longest}x")
+        ]
+        assert list(map(len, variables)) == [1, 0]
+
+        held = replace(HELD, upstreams=(replace(HELD.upstreams[0], service=f"{longest}x"),))
+        with pytest.raises(RouteRefused, match="too long"):
+            render(held, PEERS, NEW, CONTROL)
+
+
 class TestPassages:
     def test_each_replica_and_the_upstream(self) -> None:
         """Standby replicas are not asked."""
@@ -155,6 +278,13 @@ class TestPassages:
             Passage("/through/web", "web", UP, "web"),
             Passage(f"/through/api/{GREEN}", f"{GREEN}:9090", UP, "api"),
             Passage("/through/api", "api", UP, "api"),
+        )
+
+    def test_a_preview(self) -> None:
+        """Asked as the live ones are, in the name of the service."""
+        assert passages(HELD, PEERS, NEW)[2:] == (
+            Passage(f"/through/web/{GREEN}", f"{GREEN}:9090", UP, "web"),
+            Passage("/through/releasekit_preview_web", "releasekit_preview_web", UP, "web"),
         )
 
     def test_an_nginx_that_does_not_look_names_up(self) -> None:
@@ -199,10 +329,19 @@ class TestReadingBack:
             {"upstreams": {"web": {"replicas": [1], "standby": []}}},
             {"upstreams": {"web": {"replicas": []}}},
             {"version": None},
+            {"secret": ""},
+            {"secret": "a b"},
+            {"secret": 7},
+            {"upstreams": {"web": {"replicas": ["a"], "standby": [], "weights": [0]}}},
+            {"upstreams": {"web": {"replicas": ["a"], "standby": [], "weights": [1, 1]}}},
+            {"upstreams": {"web": {"replicas": ["a"], "standby": [], "weights": "1"}}},
+            {"upstreams": {"web": {"replicas": ["a"], "standby": [], "weights": 1}}},
+            {"upstreams": {"web": {"replicas": [], "standby": [], "preview": "abc"}}},
+            {"upstreams": {"web": {"replicas": [], "standby": [], "preview": ["a;"]}}},
         ],
     )
     def test_another_schema_or_garbage(self, change: dict[str, Any]) -> None:
-        said = json.loads(told(tree(render(ROUTE, PEERS, NEW, CONTROL))))
+        said = json.loads(told(tree(render(HELD, PEERS, NEW, CONTROL))))
 
         assert parse_route(json.dumps(said)) is not None
         assert parse_route(json.dumps({**said, **change})) is None
@@ -238,6 +377,8 @@ WELL_FORMED = {
     "generation": NAMES,
     "address": st.ip_addresses().map(str),
     "client": st.ip_addresses().map(str) | st.just(""),
+    "shown": NAMES,
+    "weight": st.integers(1, 2**31),
     "path": st.from_regex(r"/[a-z0-9._~/%?&=+@:,-]{0,30}", fullmatch=True),
     "port": st.integers(1, 65535),
 }
@@ -265,9 +406,24 @@ def values() -> st.SearchStrategy[dict[str, Any]]:
 
 
 def rendered(nginx: Nginx, value: dict[str, Any]) -> str:
-    peers = {value["name"]: Peer(value["port"], value["address"], HealthCheck(value["path"]))}
-    route = Route((Upstream(value["service"], (value["name"],)),), value["generation"])
-    return render(route, peers, nginx, Control(18745, value["client"]))
+    peer = Peer(value["port"], value["address"], HealthCheck(value["path"]))
+    peers = dict.fromkeys((value["name"], value["shown"]), peer)
+    return render(given_route(value), peers, nginx, Control(18745, value["client"]))
+
+
+def given_route(value: dict[str, Any]) -> Route:
+    return Route(
+        (
+            Upstream(
+                value["service"],
+                (value["name"],),
+                preview=(value["shown"],),
+                weights=(value["weight"],),
+            ),
+        ),
+        value["generation"],
+        SECRET,
+    )
 
 
 class TestHostileValues:
@@ -284,9 +440,8 @@ class TestHostileValues:
         harmless = tree(rendered(nginx, HARMLESS | {"client": value["client"] and "10.0.0.9"}))
         assert shape(nodes) == shape(harmless)
         assert variables(nodes) == variables(harmless)
-        loaded = parse_route(told(nodes, nginx))
-        expected = (Upstream(value["service"], (value["name"],)),)
-        assert loaded == Loaded(Route(expected, value["generation"]), nginx.version)
+        assert re.fullmatch(r"\$releasekit_[a-z0-9_]+", of("map", nodes)[0].words[2])
+        assert parse_route(told(nodes, nginx)) == Loaded(given_route(value), nginx.version)
 
     @given(st.sampled_from([OLD, NEW]), st.fixed_dictionaries(WELL_FORMED))
     def test_what_is_well_formed_is_accepted(self, nginx: Nginx, value: dict[str, Any]) -> None:
@@ -303,6 +458,7 @@ class TestHostileValues:
             ("name", 'we"b'),
             ("name", "wéb"),
             ("name", "a" * 256),
+            ("shown", "web;"),
             ("generation", '"}'),
             ("generation", "$pid"),
             ("address", "web"),
@@ -346,6 +502,8 @@ class TestHostileValues:
 HARMLESS: dict[str, Any] = {
     "service": "web",
     "name": "web-1",
+    "shown": "web-2",
+    "weight": 1,
     "generation": "g",
     "address": "10.0.0.1",
     "client": "10.0.0.9",
@@ -383,6 +541,10 @@ def walk(nodes: tuple[Node, ...]) -> list[Node]:
     return [each for node in nodes for each in (node, *walk(node.block))]
 
 
+def of(name: str, nodes: tuple[Node, ...]) -> list[Node]:
+    return [node for node in nodes if node.words[0] == name]
+
+
 def shape(nodes: tuple[Node, ...]) -> list[Any]:
     """The directives with their numbers of words: what no value may change. (Those in `geo` are
     named by values.)"""
@@ -393,7 +555,9 @@ def shape(nodes: tuple[Node, ...]) -> list[Any]:
 
 
 def variables(nodes: tuple[Node, ...]) -> list[str]:
-    return [name for n in walk(nodes) for word in n.words for name in re.findall(r"\$\w*", word)]
+    """Those that are used; the one that a map defines is named by a service."""
+    used = (word for n in walk(nodes) for word in n.words[: 2 if n.words[0] == "map" else None])
+    return [name for word in used for name in re.findall(r"\$\w*", word)]
 
 
 def told(nodes: tuple[Node, ...], nginx: Nginx = NEW) -> str:

@@ -21,6 +21,7 @@ from releasekit.steps import (
     Start,
     Step,
     Stop,
+    Watch,
     replica_names,
 )
 
@@ -57,6 +58,10 @@ STEPS: dict[type[Step], tuple[Step, str]] = {
         ConfirmRoute((Upstream("web", ()),), "sure"),
         "2 shift   ConfirmRoute  web -> nobody   (sure)",
     ),
+    Watch: (
+        Watch(NEW, (("web", "web-1"), ("web", "web-2")), 90.5, "it may get worse"),
+        "2 shift   Watch         web-1 web-2 for 90.5 s   (it may get worse)",
+    ),
     MarkCurrent: (MarkCurrent(NEW, "commit"), "3 settle  MarkCurrent   3f2a9c1   (commit)"),
     Drain: (Drain(2.5, "finish"), "3 settle  Drain         at most 2.5 s   (finish)"),
     Stop: (
@@ -78,8 +83,24 @@ def test_an_announcement_of_nobody_says_so() -> None:
     assert line(step) == "1 prepare Announce      no others   (tidy)"
 
 
+def test_an_announcement_tells_who_is_on_preview() -> None:
+    shown = Upstream("web", ("web-1",), preview=("web-3", "web-2"))
+    assert str(Announce((shown,), "held")) == "on preview: web-2 web-3"
+    both = Announce((shown, Upstream("api", ("api-1",), ("api-2",))), "held")
+    assert str(both) == "api-2; on preview: web-2 web-3"
+
+
+def test_a_route_tells_the_weights_that_are_not_equal() -> None:
+    weighed = Upstream("web", ("web-1", "web-2"), weights=(95, 5))
+    assert str(Route((weighed,), "5 %")) == "web -> web-1*95,web-2*5"
+
+
+def test_a_watch_of_nobody_is_a_pause() -> None:
+    assert str(Watch(NEW, (), 30, "let it settle")) == "30 s"
+
+
 def test_gates_only_look() -> None:
-    assert set(GATES) == {AwaitHealthy, ConfirmRoute, Drain}
+    assert set(GATES) == {AwaitHealthy, ConfirmRoute, Watch, Drain}
 
 
 def test_a_plan_is_its_head_its_notes_and_its_steps() -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from releasekit.bundle import BundleStore
 from releasekit.preparing import Draft, draft, pin, problems
 from releasekit.release import Release
 from releasekit.settings import Settings
 from releasekit.strategies.blue_green import BlueGreen
+from releasekit.strategies.mixed import Chosen, Mix
 from releasekit.strategies.recreate import Recreate
+from releasekit.target import Service, Target
 
 TAG = "3f2a9c1" + "0" * 33
 NGINX_DIR = "/var/lib/releasekit/shop/nginx"
@@ -21,6 +26,10 @@ NGINX = {
     "image": "nginx:1.30",
     "volumes": [{"type": "bind", "source": NGINX_DIR, "target": "/etc/nginx/releasekit"}],
 }
+
+WORKER: dict[str, Any] = {"image": f"shop:{TAG}"}
+BLUE_GREEN = Mix.single(BlueGreen())
+RECREATED = Chosen(Recreate(), Recreate.options())
 
 
 class NoFiles:
@@ -93,14 +102,14 @@ def test_a_web_without_a_port_is_refused_where_nginx_should_ask_it() -> None:
     """Taken for a worker it would be stopped under nginx's requests."""
     made = drafted({"web": {**WEB, "expose": []}, "nginx": NGINX})
 
-    (problem,) = problems(made, BlueGreen(), NGINX_DIR)
+    (problem,) = problems(made, BLUE_GREEN, NGINX_DIR)
 
     assert "[services.web] port = …" in problem
-    assert problems(made, Recreate(), NGINX_DIR) == []
+    assert problems(made, Mix.single(Recreate()), NGINX_DIR) == []
 
 
 def test_two_slots_need_an_nginx() -> None:
-    (problem,) = problems(drafted({"web": WEB}), BlueGreen(), NGINX_DIR)
+    (problem,) = problems(drafted({"web": WEB}), BLUE_GREEN, NGINX_DIR)
 
     assert "--strategy recreate" in problem
 
@@ -109,7 +118,197 @@ def test_no_health_check_names_both_ways_to_give_one() -> None:
     web = {"image": WEB["image"], "expose": ["8080"]}
     made = drafted({"web": web, "nginx": NGINX})
 
-    (problem,) = problems(made, BlueGreen(), NGINX_DIR)
+    (problem,) = problems(made, BLUE_GREEN, NGINX_DIR)
 
     assert 'health = { path = "/up" }' in problem
     assert "`healthcheck:` in the compose file" in problem
+
+
+# What a service waits for
+
+
+def needs(*names: str) -> dict[str, Any]:
+    return {"depends_on": {name: {"condition": "service_started"} for name in names}}
+
+
+def after(
+    services: Mapping[str, Any], settings: Mapping[str, Any] | None = None
+) -> dict[str, tuple[str, ...]]:
+    made = drafted(services, settings).services
+    return {bundled.service.name: bundled.service.after for bundled in made}
+
+
+def test_workers_start_once_all_that_users_ask_is_healthy() -> None:
+    services = {"web": WEB, "api": WEB, "worker": WORKER, "clock": WORKER}
+
+    assert after(services) == {
+        "api": (),
+        "web": (),
+        "clock": ("api", "web"),
+        "worker": ("api", "web"),
+    }
+
+
+def test_workers_that_need_not_wait_do_not() -> None:
+    services = {"web": WEB, "worker": WORKER, "clock": {**WORKER, **needs("worker")}}
+
+    assert after(services, {"workers_wait": False}) == {
+        "web": (),
+        "worker": (),
+        "clock": ("worker",),
+    }
+
+
+def test_a_service_waits_for_those_it_depends_on_also_through_others() -> None:
+    services = {
+        "web": {**WEB, **needs("api")},
+        "api": {**WEB, **needs("db")},
+        "db": {"image": "postgres:15", **needs("auth")},
+        "auth": WEB,
+    }
+
+    assert after(services) == {"web": ("api", "auth"), "api": ("auth",), "auth": ()}
+
+
+def test_a_web_that_depends_on_a_worker_does_not_wait_for_itself() -> None:
+    services = {"web": {**WEB, **needs("worker")}, "worker": WORKER, "clock": WORKER}
+
+    assert after(services) == {"worker": (), "web": ("worker",), "clock": ("web",)}
+
+
+def test_webs_that_depend_on_each_other_s_workers_do_not_wait_in_a_circle() -> None:
+    services = {
+        "web": {**WEB, **needs("worker")},
+        "api": {**WEB, **needs("clock")},
+        "worker": WORKER,
+        "clock": WORKER,
+    }
+
+    assert after(services) == {"web": ("worker",), "api": ("clock",), "worker": (), "clock": ()}
+
+
+@given(
+    asked=st.sets(st.integers(0, 5)),
+    edges=st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5)).filter(lambda e: e[0] < e[1])),
+)
+def test_whatever_depends_on_what_nothing_waits_in_a_circle(
+    asked: set[int], edges: set[tuple[int, int]]
+) -> None:
+    services = {
+        f"s{n}": {
+            **(WEB if n in asked else WORKER),
+            **needs(*(f"s{e}" for f, e in edges if f == n)),
+        }
+        for n in range(6)
+    }
+    made = drafted(services).services
+    target = Target("shop", "", tuple(bundled.service for bundled in made))
+
+    started: set[str] = set()
+    for wave in target.waves():
+        assert all({*service.after} <= started for service in wave)
+        started |= {service.name for service in wave}
+
+
+# Services that nginx sends nothing
+
+
+def worker(
+    settings: Mapping[str, Any], mix: Mix = BLUE_GREEN, *, image: Any = None, **compose: Any
+) -> list[str]:
+    """What is wrong with a release of a web and of a worker with these settings."""
+    services = {"web": WEB, "nginx": NGINX, "worker": {"image": f"worker:{TAG}", **compose}}
+    made = drafted(services, {"services": {"worker": settings}})
+    found = {f"worker:{TAG}": {"Id": "sha256:2", "Config": {"Healthcheck": image}}}
+    return problems(replace(made, found=found), mix, NGINX_DIR)
+
+
+def test_a_worker_that_nothing_asks_needs_that_somebody_says_so() -> None:
+    (problem,) = worker({})
+
+    assert problem.startswith("services.worker: blue-green needs a health check")
+    assert '`health = { settle = "10s" }`' in problem
+    assert worker({"health": {"settle": "10s"}}) == []
+
+
+def test_what_a_worker_s_settings_say_is_what_a_release_knows_of_it() -> None:
+    said = {"health": {"settle": "10s", "timeout": "20s"}, "overlap": False, "replicas": 0}
+    made = drafted({"worker": WORKER}, {"services": {"worker": said}})
+
+    (bundled,) = made.services
+
+    assert bundled.health is None
+    assert bundled.service == Service(
+        "worker", replicas=0, health_timeout_s=20.0, overlaps=False, settle_s=10.0
+    )
+
+
+@pytest.mark.parametrize(
+    "checked",
+    [
+        {"healthcheck": {"test": ["CMD", "true"]}},
+        {"image": {"Test": ["CMD", "true"]}},
+        {"image": {"Test": ["CMD", "true"]}, "healthcheck": {"interval": "1s"}},
+    ],
+)
+def test_a_worker_that_docker_checks_need_not_settle(checked: dict[str, Any]) -> None:
+    (problem,) = worker({"health": {"settle": "10s"}}, **checked)
+
+    assert problem.startswith("services.worker.health.settle: it has a health check of Docker's")
+    assert worker({}, **checked) == []
+
+
+@pytest.mark.parametrize(
+    "unchecked",
+    [
+        {"image": {"Test": ["NONE"]}},
+        {"image": {"Test": ["CMD", "true"]}, "healthcheck": {"disable": True}},
+        {"image": {"Test": ["CMD", "true"]}, "healthcheck": {"test": ["NONE"]}},
+    ],
+)
+def test_a_check_that_is_switched_off_is_none(unchecked: dict[str, Any]) -> None:
+    (problem,) = worker({}, **unchecked)
+
+    assert "needs a health check" in problem
+    assert worker({"health": {"settle": "10s"}}, **unchecked) == []
+
+
+@pytest.mark.parametrize("mix", [BLUE_GREEN, Mix.single(Recreate())])
+def test_what_can_be_asked_does_not_just_settle(mix: Mix) -> None:
+    (problem,) = worker({"port": 8080, "health": {"settle": "10s"}}, mix)
+
+    assert problem.startswith("services.worker.health.settle: it answers at a port, so ask it")
+
+
+@pytest.mark.parametrize(
+    ("settings", "mix"),
+    [
+        ({"overlap": False}, BLUE_GREEN),
+        ({}, Mix(BLUE_GREEN.default, {"worker": RECREATED})),
+    ],
+)
+def test_a_worker_that_is_recreated_may_be_what_cannot_run_twice(
+    settings: dict[str, Any], mix: Mix
+) -> None:
+    assert worker(settings, mix, container_name="worker") == []
+    assert worker({}, BLUE_GREEN, container_name="worker") != []
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["_web", "-web", ".web"])
+def test_a_name_that_nginx_cannot_have_is_refused_before_anything_is_touched(name: str) -> None:
+    (problem,) = problems(drafted({name: WEB, "nginx": NGINX}), BLUE_GREEN, NGINX_DIR)
+
+    assert problem == (
+        f"services.{name}: nginx can have no upstream of this name; rename the service so that it "
+        "begins with a letter or digit"
+    )
+
+
+def test_a_worker_may_be_called_as_compose_lets_it() -> None:
+    said = {"services": {"_worker": {"health": {"settle": "10s"}}}}
+    made = drafted({"web": WEB, "_worker": WORKER, "nginx": NGINX}, said)
+
+    assert problems(made, BLUE_GREEN, NGINX_DIR) == []

@@ -17,23 +17,37 @@ import pytest
 
 import releasekit
 from releasekit import errors
-from releasekit.strategies import registry
+from releasekit.strategies import guard, registry
 
 PUBLIC = [
+    "BlueGreen",
+    "BlueGreenOptions",
+    "Forecast",
+    "Held",
     "HistoryEntry",
     "Interrupted",
     "Locked",
     "NeedsPerson",
+    "Nginx",
+    "Observed",
     "Options",
     "Outcome",
     "Plan",
     "Project",
+    "Recreate",
     "Release",
     "ReleaseFailed",
     "ReleasekitError",
+    "Replica",
+    "Rolling",
+    "RollingOptions",
+    "Service",
     "SettingsError",
     "Status",
     "Strategy",
+    "StrategyError",
+    "Target",
+    "Upstream",
     "UsageError",
 ]
 
@@ -41,29 +55,38 @@ SIGNATURES = {
     "Project.load": "(folder: 'Path | str' = '.', *, environ: 'Mapping[str, str] | None' = None, "
     "events: 'EventSink' = ignore, **overrides: 'object') -> 'Project'",
     "Project.release": "(self, sha: 'str | None' = None, *, dirty: 'bool' = False) -> 'Release'",
-    "Project.plan": "(self, release: 'Release', *, strategy: 'str | None' = None) -> 'Plan'",
+    "Project.plan": "(self, release: 'Release', *, strategy: 'str | None' = None, "
+    "options: 'Mapping[str, Any] | None' = None, hold: 'bool' = False) -> 'Forecast'",
     "Project.up": "(self, release: 'Release', *, strategy: 'str | None' = None, "
+    "options: 'Mapping[str, Any] | None' = None, hold: 'bool' = False, "
     "stop: 'threading.Event | None' = None) -> 'Outcome'",
+    "Project.promote": "(self, *, stop: 'threading.Event | None' = None) -> 'Outcome'",
+    "Project.abort": "(self, *, stop: 'threading.Event | None' = None) -> 'Outcome'",
     "Project.rollback": "(self, to: 'str | None' = None, *, "
     "stop: 'threading.Event | None' = None) -> 'Outcome'",
     "Project.status": "(self) -> 'Status'",
     "Project.history": "(self) -> 'tuple[HistoryEntry, ...]'",
     "Release.from_git": "(ref: 'str' = 'HEAD', *, dirty: 'bool' = False, "
     "path: 'Path | str' = '.') -> 'Release'",
-    "Strategy.plan": "(self, observed: 'Observed', target: 'Target', options: 'Options') -> 'Plan'",
+    "Strategy.plan": "(self, observed: 'Observed', target: 'Target', options: 'Any') -> 'Plan'",
     "Plan.render": "(self) -> 'str'",
     "Plan.to_dict": "(self) -> 'dict[str, Any]'",
+    "Forecast.render": "(self) -> 'str'",
+    "Forecast.to_dict": "(self) -> 'dict[str, Any]'",
 }
 """Of the public methods of what people call or write."""
 
-PROPERTIES = {"Project": {"name", "settings"}, "Plan": {"is_empty"}}
+PROPERTIES = {"Project": {"name", "settings"}, "Plan": {"is_empty"}, "Forecast": {"is_empty"}}
 
 FIELDS = {
     "Release": ["tag", "subject", "author"],
-    "Options": ["keep_previous"],
     "Outcome": ["result", "release", "previous", "strategy", "run", "seconds", "downtime_s"],
-    "Status": ["observed", "live", "problems"],
+    "Status": ["observed", "live", "problems", "held"],
     "Plan": ["strategy", "release", "based_on", "steps", "downtime", "notes"],
+    "Forecast": [
+        *("project", "plan", "current", "is_adopted", "subjects", "services", "changes"),
+        *("route", "memory", "backing", "pulls"),
+    ],
     "HistoryEntry": [
         *("number", "run", "kind", "release", "subject", "author", "by", "origin"),
         *("strategy", "started", "seconds", "result", "reason", "downtime_s"),
@@ -79,6 +102,7 @@ EXIT_CODES = {
     "AmbiguousRelease": 2,
     "MissingImage": 2,
     "DirtyTree": 2,
+    "Held": 2,
     "StrategyError": 2,
     "UnsafePlan": 2,
     "EngineError": 2,
@@ -137,7 +161,7 @@ def public_methods(name: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", ["Project", "Release", "Strategy", "Plan"])
+@pytest.mark.parametrize("name", ["Project", "Release", "Strategy", "Plan", "Forecast"])
 def test_public_methods_and_their_signatures_are_these(name: str) -> None:
     expected = {key: text for key, text in SIGNATURES.items() if key.startswith(f"{name}.")}
     assert public_methods(name) == expected
@@ -154,6 +178,31 @@ def test_the_fields_of_what_is_answered_are_these_and_frozen(name: str) -> None:
     answered = getattr(releasekit, name)
     assert [each.name for each in dataclasses.fields(answered)] == FIELDS[name]
     assert answered.__dataclass_params__.frozen
+
+
+OPTIONS = {
+    "blue-green": {"keep_previous": "stopped"},
+    "recreate": {},
+    "rolling": {"max_surge": 1, "max_unavailable": 0},
+}
+"""Of the built-in strategies, with their defaults."""
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_options_of_built_in_strategies_are_these_and_explained(name: str) -> None:
+    options = registry.load(name).options
+    assert options().model_dump() == OPTIONS[name]
+    assert all(field.description for field in options.model_fields.values())
+
+
+def test_options_are_frozen_and_take_nothing_that_they_do_not_know() -> None:
+    class Own(releasekit.Options):
+        speed: int = 1
+
+    with pytest.raises(ValueError, match="frozen"):
+        Own().speed = 2
+    with pytest.raises(ValueError, match="Extra inputs are not permitted"):
+        Own.model_validate({"sped": 2})
 
 
 # Errors
@@ -190,7 +239,7 @@ def test_every_public_error_is_a_releasekit_error() -> None:
     exceptions = [
         each for name in PUBLIC if issubclass(each := getattr(releasekit, name), BaseException)
     ]
-    assert len(exceptions) == 7
+    assert len(exceptions) == 9
     assert {*exceptions} <= {*all_errors()}
 
 
@@ -202,17 +251,22 @@ def test_it_is_typed() -> None:
 
 
 @pytest.mark.parametrize(
-    "statement", ["import releasekit", "from releasekit import Project, Release, Strategy"]
+    ("statement", "needed"),
+    [
+        ("import releasekit", set()),
+        ("from releasekit import Project, Release", set()),
+        ("from releasekit import Options, Strategy", {"pydantic"}),
+    ],
 )
 def test_importing_it_has_no_side_effect_and_loads_nothing_heavy(
-    statement: str, tmp_path: Path
+    statement: str, needed: set[str], tmp_path: Path
 ) -> None:
     program = f"""
 import os, sys, threading
 before = dict(os.environ)
 {statement}
 heavy = {{"python_on_whales", "fabric", "paramiko", "pydantic", "pydantic_settings", "typer"}}
-assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
+assert heavy & sys.modules.keys() == {needed}, heavy & sys.modules.keys()
 assert dict(os.environ) == before
 assert threading.active_count() == 1
 assert os.listdir() == []
@@ -223,14 +277,14 @@ assert os.listdir() == []
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
-@pytest.mark.parametrize("name", ["blue-green", "recreate"])
+@pytest.mark.parametrize("name", ["blue-green", "recreate", "rolling"])
 def test_built_in_strategies_come_in_by_the_entry_points_of_everybody(name: str) -> None:
     (entry,) = [each for each in entry_points(group=registry.GROUP) if each.name == name]
     assert entry.dist is not None
     assert entry.dist.name == "releasekit"
     strategy = registry.load(name)
-    assert type(strategy) is entry.load()
     assert strategy.name == name
+    assert guard.origin(strategy) == "releasekit"
 
 
 def test_the_command_is_installed() -> None:
@@ -240,6 +294,6 @@ def test_the_command_is_installed() -> None:
 
 def test_what_authors_of_strategies_test_with_is_there() -> None:
     testing = importlib.import_module("releasekit.testing")
-    assert testing.__all__ == sorted(testing.__all__)
+    assert {"StrategyContract", "Simulator", "World", "App", "Fault"} <= {*testing.__all__}
     for name in testing.__all__:
         assert hasattr(testing, name)

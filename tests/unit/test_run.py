@@ -15,8 +15,8 @@ from releasekit.observed import Nginx, Observed, Replica, Route, Upstream
 from releasekit.release import Release
 from releasekit.run import Run
 from releasekit.runner import Downtime
-from releasekit.strategies.base import Options
 from releasekit.strategies.blue_green import BlueGreen
+from releasekit.strategies.mixed import Mix
 from releasekit.target import Service, Target
 
 OLD, NEW = "a" * 40 + "~1", "b" * 40 + "~2"
@@ -82,8 +82,6 @@ class Site:
 
 
 class Workspace:
-    options = Options()
-
     def __init__(self, site: Site) -> None:
         self._site = site
         self.clock = self
@@ -111,7 +109,7 @@ def run(site: Site, events: list[Event]) -> None:
     made = Run("up", "shop", Bundle(NEW).release, workspace, events.append, {"by": "kim"})
     bundle: Any = Bundle(NEW)
     real: Any = site
-    made.to(bundle, BlueGreen(), real, before, threading.Event())
+    made.to(bundle, Mix.single(BlueGreen()), real, before, threading.Event())
 
 
 HALF_WAY = observed(replica(OLD, "blue"), replica(NEW, "green"))

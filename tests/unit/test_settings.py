@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 import traceback
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from releasekit.errors import SettingsError
 from releasekit.settings import (
@@ -22,6 +24,7 @@ from releasekit.settings import (
     check_env_file,
     load_settings,
 )
+from releasekit.strategies import registry
 
 DURATION = 'must be "500ms", "15s", "2m", "1h" or a number of seconds, at most 24h'
 
@@ -51,7 +54,8 @@ def test_a_project_without_any_file_has_the_defaults(tmp_path: Path) -> None:
         strategy="blue-green",
         tag_variable="RELEASE_TAG",
         allow_tags=(),
-        keep_previous="stopped",
+        workers_wait=True,
+        strategies={},
         state_dir=None,
         services={},
         nginx=None,
@@ -68,13 +72,21 @@ def test_the_file_says_everything_that_can_be_said(tmp_path: Path) -> None:
         strategy = "recreate"
         tag_variable = "SHOP_TAG"
         allow_tags = ["stable"]
-        keep_previous = "running"
+        workers_wait = false
         state_dir = "/srv/releases"
+
+        [strategies.rolling]
+        max_surge = "50%"
+
+        [strategies.blue-green]
+        keep_previous = "running"
 
         [services.web]
         port = 8080
         replicas = 2
         drain = "2m"
+        strategy = "rolling"
+        options = { max_unavailable = 1 }
 
         [services.web.health]
         path = "/up?full=1"
@@ -82,10 +94,16 @@ def test_the_file_says_everything_that_can_be_said(tmp_path: Path) -> None:
         host = "shop.example:8443"
         timeout = "1.5s"
 
+        [services.worker]
+        replicas = 0
+        overlap = false
+        health = { settle = "10s" }
+
         [nginx]
         mode = "service"
         service = "edge"
         control_port = 9000
+        preview = true
         """,
     )
 
@@ -96,19 +114,25 @@ def test_the_file_says_everything_that_can_be_said(tmp_path: Path) -> None:
         strategy="recreate",
         tag_variable="SHOP_TAG",
         allow_tags=("stable",),
-        keep_previous="running",
+        workers_wait=False,
+        strategies={"rolling": {"max_surge": "50%"}, "blue-green": {"keep_previous": "running"}},
         state_dir="/srv/releases",
         services={
             "web": ServiceSettings(
                 port=8080,
                 replicas=2,
                 drain=120.0,
+                strategy="rolling",
+                options={"max_unavailable": 1},
                 health=HealthSettings(
                     path="/up?full=1", statuses=(200, 204), host="shop.example:8443", timeout=1.5
                 ),
-            )
+            ),
+            "worker": ServiceSettings(
+                replicas=0, overlap=False, health=HealthSettings(settle=10.0)
+            ),
         },
-        nginx=NginxSettings(service="edge", control_port=9000),
+        nginx=NginxSettings(service="edge", control_port=9000, preview=True),
     )
 
 
@@ -138,12 +162,12 @@ def test_two_files_with_settings_are_two_truths_and_refused(tmp_path: Path) -> N
 
 
 def test_variables_beat_the_file_and_arguments_beat_both(tmp_path: Path) -> None:
-    toml = 'project = "file"\nstrategy = "file"\ntag_variable = "FILE"\n'
-    environ = {"RELEASEKIT_PROJECT": "variable", "RELEASEKIT_STRATEGY": "variable"}
+    toml = 'project = "file"\nstate_dir = "/file"\ntag_variable = "FILE"\n'
+    environ = {"RELEASEKIT_PROJECT": "variable", "RELEASEKIT_STATE_DIR": "/variable"}
 
     read = load(tmp_path, toml, environ, project="argument")
 
-    assert (read.project, read.strategy, read.tag_variable) == ("argument", "variable", "FILE")
+    assert (read.project, read.state_dir, read.tag_variable) == ("argument", "/variable", "FILE")
 
 
 def test_the_three_sources_are_merged_table_by_table(tmp_path: Path) -> None:
@@ -181,9 +205,9 @@ def test_variables_say_lists_with_commas(tmp_path: Path) -> None:
 
 
 def test_an_argument_of_none_and_an_empty_variable_count_as_not_given(tmp_path: Path) -> None:
-    read = load(tmp_path, 'strategy = "file"', {"RELEASEKIT_STRATEGY": ""}, strategy=None)
+    read = load(tmp_path, 'strategy = "recreate"', {"RELEASEKIT_STRATEGY": ""}, strategy=None)
 
-    assert read.strategy == "file"
+    assert read.strategy == "recreate"
 
 
 def test_variables_that_are_no_settings_are_left_alone(tmp_path: Path) -> None:
@@ -277,9 +301,11 @@ PATH = (
     "all else %-encoded"
 )
 KNOWN = (
-    "allow_tags, compose, env_file, keep_previous, nginx, project, services, state_dir, strategy, "
-    "tag_variable"
+    "allow_tags, compose, env_file, nginx, project, services, state_dir, strategies, strategy, "
+    "tag_variable, workers_wait"
 )
+ONE_WAY = 'must have either `path` or `settle`, such as { path = "/up" }'
+SETTLE = "`timeout` must be more than `settle`, which is a part of it"
 WEB = "[services.web]\n"
 HEALTH = "[services.web.health]\npath = '/up'\n"
 
@@ -301,7 +327,7 @@ HEALTH = "[services.web.health]\npath = '/up'\n"
         ("tag_variable = 'A-B'", "tag_variable: must be the name of an environment variable"),
         ("tag_variable = '1A'", "tag_variable: must be the name of an environment variable"),
         ("allow_tags = ['v*']", "allow_tags[0]: must be an image tag"),
-        ("keep_previous = 'paused'", "keep_previous: must be 'running', 'stopped' or 'removed'"),
+        ("workers_wait = 'perhaps'", "workers_wait: must be true or false"),
         ("state_dir = 'state'", "state_dir: must be an absolute path"),
         ("services = 5", "services: must be a table"),
         ("services.web = 5", "services.web: must be a table"),
@@ -311,10 +337,27 @@ HEALTH = "[services.web.health]\npath = '/up'\n"
         (f"{WEB}port = 80.5", "services.web.port: must be a whole number"),
         (f"{WEB}port = 'http'", "services.web.port: must be a whole number"),
         (f"{WEB}port = []", "services.web.port: must be a whole number"),
-        (f"{WEB}replicas = 0", "services.web.replicas: must be at least 1"),
+        (f"{WEB}replicas = -1", "services.web.replicas: must be at least 0"),
         (f"{WEB}replicas = true", "services.web.replicas: must be a whole number"),
         (f"{WEB}health = '/up'", "services.web.health: must be a table"),
-        (f"{WEB}health = {{ timeout = 1 }}", "services.web.health.path: is missing"),
+        (f"{WEB}health = {{ timeout = 1 }}", f"services.web.health: {ONE_WAY}"),
+        (f"{HEALTH}settle = 1", f"services.web.health: {ONE_WAY}"),
+        (f"{WEB}health = {{ settle = 0 }}", "services.web.health.settle: must be more than 0"),
+        (f"{WEB}health = {{ settle = 60 }}", f"services.web.health: {SETTLE}"),
+        (f"{WEB}health = {{ settle = 9, timeout = 9 }}", f"services.web.health: {SETTLE}"),
+        (
+            f"{WEB}health = {{ settle = 1, host = 'shop' }}",
+            "services.web.health: with `settle` nobody asks: remove `statuses` and `host`",
+        ),
+        (f"{WEB}overlap = 'perhaps'", "services.web.overlap: must be true or false"),
+        (
+            f"{WEB}overlap = false\nstrategy = 'rolling'",
+            "services.web: with `overlap = false` it is always recreated: remove `strategy`",
+        ),
+        (f"{WEB}strategy = ''", f"services.web.strategy: {TEXT}"),
+        (f"{WEB}options = 5", "services.web.options: must be a table"),
+        ("strategies = 5", "strategies: must be a table"),
+        ("[strategies]\nrolling = 5", "strategies.rolling: must be a table"),
         (f"{WEB}health = {{ path = 'up' }}", f"services.web.health.path: {PATH}"),
         (f"{WEB}health = {{ path = '/a b' }}", f"services.web.health.path: {PATH}"),
         (f'{WEB}health = {{ path = "/a\\r\\nHost: x" }}', f"services.web.health.path: {PATH}"),
@@ -337,6 +380,7 @@ HEALTH = "[services.web.health]\npath = '/up'\n"
             "nginx.service: must be the name of a compose service, a letter or digit first",
         ),
         ("[nginx]\ncontrol_port = 0", "nginx.control_port: must be at least 1"),
+        ("[nginx]\npreview = 'perhaps'", "nginx.preview: must be true or false"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_place_in_plain_words(
@@ -361,7 +405,13 @@ def test_a_wrong_value_is_told_with_its_place_in_plain_words(
         ("[bake]\nduration = 1", f"bake: unknown key; known here: {KNOWN}"),
         (
             f"{WEB}zzz = 1",
-            "services.web.zzz: unknown key; known here: drain, health, port, replicas",
+            "services.web.zzz: unknown key; known here: drain, health, options, overlap, port, "
+            "replicas, strategy",
+        ),
+        (f"{WEB}overlaps = false", 'services.web.overlaps: unknown key; did you mean "overlap"?'),
+        (
+            f"{WEB}health = {{ settel = 1 }}",
+            'services.web.health.settel: unknown key; did you mean "settle"?',
         ),
     ],
 )
@@ -381,7 +431,7 @@ def test_an_unknown_key_names_its_path_and_the_nearest_right_one(
         (
             "RELEASEKIT_NGINX__XYZ",
             "known here: RELEASEKIT_NGINX__CONTROL_PORT, RELEASEKIT_NGINX__MODE, "
-            "RELEASEKIT_NGINX__SERVICE",
+            "RELEASEKIT_NGINX__PREVIEW, RELEASEKIT_NGINX__SERVICE",
         ),
     ],
 )
@@ -435,7 +485,7 @@ def test_every_violation_is_told_at_once_each_with_where_it_came_from(tmp_path: 
     found = problems(
         tmp_path,
         "project = 'Shop'\n[services.web]\nport = 0\nprot = 1\n",
-        environ={"RELEASEKIT_SERVICES__WEB__REPLICAS": "0", "RELEASEKIT_STRATGY": "x"},
+        environ={"RELEASEKIT_SERVICES__WEB__REPLICAS": "-1", "RELEASEKIT_STRATGY": "x"},
         tag_variable="1",
     )
 
@@ -443,7 +493,7 @@ def test_every_violation_is_told_at_once_each_with_where_it_came_from(tmp_path: 
         f"releasekit.toml: project: {PROJECT}",
         "argument tag_variable: must be the name of an environment variable",
         "releasekit.toml: services.web.port: must be at least 1",
-        "RELEASEKIT_SERVICES__WEB__REPLICAS: must be at least 1",
+        "RELEASEKIT_SERVICES__WEB__REPLICAS: must be at least 0",
         'releasekit.toml: services.web.prot: unknown key; did you mean "port"?',
         'RELEASEKIT_STRATGY: unknown variable; did you mean "RELEASEKIT_STRATEGY"?',
     ]
@@ -479,7 +529,14 @@ SECRET = "s3cret canary!"
     [
         "project",
         "tag_variable",
-        "keep_previous",
+        "strategy",
+        "strategies",
+        "strategies.rolling",
+        "strategies.rolling.max_surge",
+        "strategies.rolling.x",
+        "services.web.strategy",
+        "services.web.options.max_surge",
+        "workers_wait",
         "state_dir",
         "allow_tags",
         "services",
@@ -534,6 +591,35 @@ def test_whatever_is_given_it_is_settings_or_a_list_of_problems(
     else:
         assert Settings.model_validate(read.model_dump()) == read
     assert all(re.match(r"(argument |RELEASEKIT_)\S*.*: \S", problem) for problem in found)
+
+
+# --- what the documentation says ------------------------------------------------------------------
+
+DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def rows(place: str, model: type[BaseModel], *without: str) -> set[str]:
+    return {f"{place}{name}" for name in model.model_fields if name not in without}
+
+
+def test_the_documentation_has_every_key_and_every_option_of_a_built_in_strategy() -> None:
+    strategies = {"blue-green", "recreate", "rolling"}
+    keys = (
+        rows("", Settings, "strategies", "services", "nginx")
+        | rows("services.NAME.", ServiceSettings, "health")
+        | rows("services.NAME.health.", HealthSettings)
+        | rows("nginx.", NginxSettings)
+        | {"strategies.NAME.OPTION"}
+    )
+    options = {
+        (name, option, json.dumps(field.default))
+        for name in strategies
+        for option, field in registry.load(name).options.model_fields.items()
+    }
+    text = DOCS.read_text(encoding="utf-8")
+
+    assert set(re.findall(r"^\| `([\w.-]+)` \|", text, re.M)) == keys | strategies
+    assert set(re.findall(r"^\| `([\w-]+)` \| `(\w+)` \| `([^`]*)` \|", text, re.M)) == options
 
 
 # --- where state is kept --------------------------------------------------------------------------

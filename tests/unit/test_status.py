@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from releasekit.nginx.render import Peer
 from releasekit.observed import Backing, Health, Nginx, Observed, Replica, Route, Upstream
-from releasekit.status import status_of
+from releasekit.outcome import HeldReplica, Preview
+from releasekit.status import hold_of, status_of
 
 A, B = "1a" * 20 + "~aaaaaaaa", "2b" * 20 + "~bbbbbbbb"
 WEB = Replica("web", "blue", "shop-releases-web-blue-1", A, "c1", health=Health.HEALTHY)
@@ -40,6 +42,47 @@ def test_before_the_first_release_nothing_is_live_and_nothing_is_wrong() -> None
 def test_a_stopped_release_that_waits_for_a_rollback_is_no_problem() -> None:
     waiting = replace(OTHER, running=False)
     assert status_of(replace(WELL, replicas=(WEB, WORKER, waiting))).problems == ()
+
+
+RECORD = {"release": B, "at": "2026-11-20T06:15:09.000+00:00", "by": "kim"}
+PEERS = {OTHER.name: Peer(8080, "172.18.0.7")}
+SHOWN = Route((Upstream("web", (WEB.name,), (), (OTHER.name,)),), "8", "5ec4e7")
+HOLDING = replace(
+    WELL,
+    replicas=(WEB, WORKER, OTHER),
+    nginx=Nginx((1, 30, 6), running=True, loaded=SHOWN),
+    held=B,
+)
+
+
+def test_a_release_that_is_held_is_told_with_its_ways_in_and_is_no_problem() -> None:
+    hold = hold_of(RECORD, HOLDING, PEERS)
+    status = status_of(HOLDING, hold)
+    assert (status.live, status.problems, status.held) == (A, (), hold)
+    assert (hold.release, hold.since, hold.by) == (B, RECORD["at"], "kim")
+    assert hold.replicas == (HeldReplica(OTHER.name, "http://172.18.0.7:8080"),)
+    assert hold.preview == Preview("X-Releasekit-Preview", "5ec4e7")
+
+
+def test_an_address_of_ipv6_is_a_url_too() -> None:
+    hold = hold_of(RECORD, HOLDING, {OTHER.name: Peer(8080, "fd00::7")})
+    assert hold.replicas == (HeldReplica(OTHER.name, "http://[fd00::7]:8080"),)
+
+
+def test_a_held_replica_that_does_not_run_has_no_address() -> None:
+    stopped = replace(HOLDING, replicas=(WEB, WORKER, replace(OTHER, running=False)))
+    hold = hold_of(RECORD, stopped, PEERS)
+    assert hold.replicas == (HeldReplica(OTHER.name, ""),)
+
+
+def test_without_a_preview_there_is_no_secret() -> None:
+    hold = hold_of(RECORD, replace(HOLDING, nginx=nginx(WEB.name)), PEERS)
+    assert hold.preview is None
+
+
+def test_a_secret_is_not_in_the_text_of_a_status() -> None:
+    hold = hold_of(RECORD, HOLDING, PEERS)
+    assert "5ec4e7" not in repr(hold)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -19,6 +19,7 @@ from releasekit.cli.signals import stopping
 if TYPE_CHECKING:
     from releasekit.cli.json_lines import JsonLines
     from releasekit.cli.render import Terminal
+    from releasekit.forecast import Forecast
     from releasekit.project import Project
 
 EXIT_CODES = {
@@ -38,20 +39,35 @@ class Globals(NamedTuple):
     debug: bool
 
 
+DETAILED = "--detailed-exitcode"
+
+
 class Verbs(TyperGroup):
-    """typer's group of commands, which answers `--json` also when it cannot parse the rest."""
+    """typer's group of commands, which answers `--json` also when it cannot parse the rest, and
+    keeps a wrong call apart from a plan that has something to do."""
+
+    def make_context(self, info_name: Any, args: list[str], *more: Any, **extra: Any) -> Any:
+        typed = list(args)
+        try:
+            return super().make_context(info_name, args, *more, **extra)
+        except typer.TyperException as error:
+            if DETAILED in typed:
+                error.exit_code = 1
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         typed = list(ctx.args)
         try:
             return super().invoke(ctx)
         except typer.TyperException as error:
+            if DETAILED in typed:
+                error.exit_code = 1
             if "--json" in typed:
                 from releasekit.cli.json_lines import JsonLines
                 from releasekit.errors import UsageError
 
                 usage = UsageError(error.format_message(), hint=f"{ctx.command_path} --help")
-                JsonLines(ctx.invoked_subcommand or "").error(usage)
+                JsonLines(ctx.invoked_subcommand or "", detailed=DETAILED in typed).error(usage)
             raise
 
 
@@ -106,10 +122,27 @@ Strategy = Annotated[
         autocompletion=strategy_names,
     ),
 ]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="An option of the strategy, such as max_surge=2; may be repeated.",
+    ),
+]
 Dirty = Annotated[
     bool, typer.Option("--dirty", help="Allow changes that no commit holds; the tag tells.")
 ]
+Hold = Annotated[bool, typer.Option("--hold", help="Bring it up, and stop before users get it.")]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Only show what would be done.")]
+Detailed = Annotated[
+    bool,
+    typer.Option(
+        DETAILED,
+        help="Of a plan: end with 2 if there is something to do, with 0 if not; errors that are 2 "
+        "elsewhere are 1.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many at most.")]
 
@@ -142,6 +175,8 @@ def releasekit(
     epilog=examples(
         "releasekit up                                  what is checked out",
         "releasekit up 3f2a9c1 --strategy blue-green    a commit, without downtime",
+        "releasekit up --strategy rolling --set max_surge=50%",
+        "releasekit up --hold                           beside what serves, to be tried first",
         "releasekit up --plan                           only show what would be done",
     )
 )
@@ -149,35 +184,69 @@ def up(
     context: typer.Context,
     sha: Sha = None,
     strategy: Strategy = None,
+    options: Set = None,
+    hold: Hold = False,
     plan_only: PlanOnly = False,
+    detailed: Detailed = False,
     dirty: Dirty = False,
     as_json: Json = False,
 ) -> None:
     """Release a commit. If that fails, the previous release goes on serving."""
-    with answering(context, as_json) as output:
+    with answering(context, as_json, detailed) as output:
+        require_plan(plan_only, detailed)
+        given = options_of(options or [])
         project = load(context, output)
         release = project.release(sha, dirty=dirty)
         if plan_only:
-            output.plan(project.plan(release, strategy=strategy))
-            return
+            forecast = project.plan(release, strategy=strategy, options=given, hold=hold)
+            end_with(output, forecast, detailed)
         with stopping(output.say) as stop:
-            outcome = project.up(release, strategy=strategy, stop=stop)
+            outcome = project.up(release, strategy=strategy, options=given, hold=hold, stop=stop)
         unbreakable(output.outcome)(outcome)
 
 
-@app.command(epilog=examples("releasekit plan", "releasekit plan 3f2a9c1 --strategy recreate"))
+@app.command(
+    epilog=examples(
+        "releasekit plan",
+        "releasekit plan 3f2a9c1 --strategy recreate",
+        "releasekit plan --detailed-exitcode            2: there is something to do",
+    )
+)
 def plan(
     context: typer.Context,
     sha: Sha = None,
     strategy: Strategy = None,
+    options: Set = None,
+    detailed: Detailed = False,
     dirty: Dirty = False,
     as_json: Json = False,
 ) -> None:
-    """Show what `up` would do, step by step, and change nothing."""
-    with answering(context, as_json) as output:
+    """Show what `up` would do and what that comes to, and change nothing."""
+    with answering(context, as_json, detailed) as output:
+        given = options_of(options or [])
         project = load(context, output)
         release = project.release(sha, dirty=dirty)
-        output.plan(project.plan(release, strategy=strategy))
+        end_with(output, project.plan(release, strategy=strategy, options=given), detailed)
+
+
+@app.command(epilog=examples("releasekit promote", "releasekit -C /srv/shop promote --json"))
+def promote(context: typer.Context, as_json: Json = False) -> None:
+    """Give users the release that `up --hold` brought up."""
+    with answering(context, as_json) as output:
+        project = load(context, output)
+        with stopping(output.say) as stop:
+            outcome = project.promote(stop=stop)
+        unbreakable(output.outcome)(outcome)
+
+
+@app.command(epilog=examples("releasekit abort", "releasekit -C /srv/shop abort --json"))
+def abort(context: typer.Context, as_json: Json = False) -> None:
+    """Remove the release that `up --hold` brought up; what serves goes on serving."""
+    with answering(context, as_json) as output:
+        project = load(context, output)
+        with stopping(output.say) as stop:
+            outcome = project.abort(stop=stop)
+        unbreakable(output.outcome)(outcome)
 
 
 @app.command(
@@ -222,23 +291,55 @@ def strategies(context: typer.Context, as_json: Json = False) -> None:
 
 
 @contextmanager
-def answering(context: typer.Context, as_json: bool) -> Iterator[Terminal | JsonLines]:
+def answering(
+    context: typer.Context, as_json: bool, detailed: bool = False
+) -> Iterator[Terminal | JsonLines]:
     """A verb's output. What goes wrong inside is told there, and becomes the exit code."""
     from releasekit.cli import exits
     from releasekit.cli.json_lines import JsonLines
     from releasekit.cli.render import Terminal
     from releasekit.errors import Interrupted
 
-    output = JsonLines(context.info_name or "") if as_json else Terminal()
+    name = context.info_name or ""
+    output = JsonLines(name, detailed=detailed) if as_json else Terminal()
     try:
         yield output
+    except typer.Exit:
+        raise
     except (Exception, KeyboardInterrupt) as raised:
         error = Interrupted("interrupted") if isinstance(raised, KeyboardInterrupt) else raised
         with suppress(OSError):
             output.failed(error)
             if context.obj.debug:
                 traceback.print_exception(raised)
-        raise typer.Exit(exits.code(error)) from None
+        raise typer.Exit(exits.code(error, detailed=detailed)) from None
+
+
+def require_plan(plan_only: bool, detailed: bool) -> None:
+    """Refuse to tell changes from none by the exit code of what makes them."""
+    from releasekit.errors import UsageError
+
+    if detailed and not plan_only:
+        raise UsageError(f"{DETAILED} is about a plan: add --plan, or use `releasekit plan`")
+
+
+def end_with(output: Terminal | JsonLines, forecast: Forecast, detailed: bool) -> NoReturn:
+    """Show a forecast, and end with the exit code that it comes to."""
+    from releasekit.cli import exits
+
+    output.plan(forecast)
+    raise typer.Exit(exits.planned(forecast, detailed=detailed))
+
+
+def options_of(given: list[str]) -> dict[str, object]:
+    """What `--set NAME=VALUE` says, each value as TOML would read it, else as text."""
+    from releasekit.errors import UsageError
+    from releasekit.layers import typed
+
+    pairs = [text.partition("=") for text in given]
+    if not all(name.strip() and is_pair for name, is_pair, _ in pairs):
+        raise UsageError("--set takes NAME=VALUE, such as --set max_surge=2")
+    return {name.strip(): typed(value) for name, _, value in pairs}
 
 
 def load(context: typer.Context, output: Terminal | JsonLines) -> Project:

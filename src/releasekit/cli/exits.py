@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from releasekit.errors import (
     CommandFailed,
@@ -15,12 +16,24 @@ from releasekit.errors import (
     StepFailed,
 )
 
+if TYPE_CHECKING:
+    from releasekit.forecast import Forecast
+
 OUTPUT_LINES = 20
+CHANGES = 2
+"""With `--detailed-exitcode`: there is something to do."""
 
 
-def code(error: BaseException) -> int:
-    """The exit code that `error` ends the command with."""
-    return error.exit_code if isinstance(error, ReleasekitError) else 1
+def code(error: BaseException, *, detailed: bool = False) -> int:
+    """The exit code that `error` ends the command with; if `detailed`, no error's is that of a
+    plan with something to do."""
+    found = error.exit_code if isinstance(error, ReleasekitError) else 1
+    return 1 if detailed and found == CHANGES else found
+
+
+def planned(forecast: Forecast, *, detailed: bool) -> int:
+    """The exit code that a plan ends with; if `detailed`, whether there is something to do."""
+    return CHANGES if detailed and not forecast.is_empty else 0
 
 
 def hint(error: BaseException) -> str:

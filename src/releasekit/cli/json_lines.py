@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from releasekit.plan import Plan
 from releasekit.steps import Step
 from releasekit.strategies.registry import StrategyInfo
 
+if TYPE_CHECKING:
+    from releasekit.forecast import Forecast
+
 SCHEMA = 1
 """Goes up when a key is renamed or removed, or changes its meaning; new keys leave it alone."""
 
@@ -27,8 +30,9 @@ SCHEMA = 1
 class JsonLines:
     """What `command` answers. Foreign text stays as it is: JSON escapes control characters."""
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str, *, detailed: bool = False) -> None:
         self._command = command
+        self._detailed = detailed
 
     def event(self, event: Event) -> None:
         name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
@@ -40,8 +44,9 @@ class JsonLines:
     def outcome(self, outcome: Outcome) -> None:
         self._result(**plain(outcome))
 
-    def plan(self, plan: Plan) -> None:
-        self._result(plan=plain(plan))
+    def plan(self, forecast: Forecast) -> None:
+        code = exits.planned(forecast, detailed=self._detailed)
+        self._result(exit_code=code, **forecast.to_dict())
 
     def status(self, status: Status, subject: str) -> None:
         self._result(status=facts(status) | {"subject": subject})
@@ -59,7 +64,7 @@ class JsonLines:
 
     def error(self, error: BaseException) -> None:
         """The result alone, for an error that has been told."""
-        self._result("error", exits.code(error), **failure(error))
+        self._result("error", exits.code(error, detailed=self._detailed), **failure(error))
 
     def _result(self, result: str = "ok", exit_code: int = 0, **data: Any) -> None:
         head = {"command": self._command, "result": result, "exit_code": exit_code}
@@ -98,6 +103,7 @@ def facts(status: Status) -> dict[str, Any]:
         },
         "backing": plain(observed.backing),
         "problems": list(status.problems),
+        "held": plain(status.held),
     }
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import typer
 
@@ -31,7 +31,16 @@ from releasekit.release import short
 from releasekit.steps import GATES, Pull, Step
 from releasekit.strategies.registry import StrategyInfo
 
-KINDS = {"up": "releasing", "rollback": "rolling back to", "revert": "bringing back"}
+if TYPE_CHECKING:
+    from releasekit.forecast import Forecast
+
+KINDS = {
+    "up": "releasing",
+    "promote": "promoting",
+    "abort": "removing",
+    "rollback": "rolling back to",
+    "revert": "bringing back",
+}
 DUMB = {"dumb", "unknown"}
 SLOW = (*GATES, Pull)
 """The steps that a log announces: without that it looks stuck."""
@@ -113,10 +122,10 @@ class Terminal:
         for line in ending(outcome):
             self.say(line)
 
-    def plan(self, plan: Plan) -> None:
+    def plan(self, forecast: Forecast) -> None:
         from releasekit.cli import tables
 
-        tables.show_plan(plan)
+        tables.show_plan(forecast)
 
     def status(self, status: Status, subject: str) -> None:
         from releasekit.cli import tables
@@ -141,7 +150,7 @@ class Terminal:
     def _head(self, plan: Plan) -> None:
         if self._run is None or plan.is_empty:
             return
-        target, doing = short(plan.release), KINDS.get(self._run.kind, self._run.kind)
+        target, doing = short(self._run.release), KINDS.get(self._run.kind, self._run.kind)
         if self._run.subject:
             target += f" ({self._run.subject})"
         self._progress.head(f"{self._run.project}: {doing} {target} with {plan.strategy}")
@@ -167,7 +176,17 @@ def ending(outcome: Outcome) -> list[str]:
     """How a run ended well, and how to take it back."""
     release = short(outcome.release)
     if outcome.result == "nothing-to-do":
-        return [f"✓ nothing to do: {release} serves"]
+        state = "serves" if outcome.release == outcome.previous else "is held already"
+        return [f"✓ nothing to do: {release} {state}"]
+    serving = f"{short(outcome.previous)} serves" if outcome.previous else "nothing serves yet"
+    if outcome.result == "aborted":
+        return [f"✓ {release} is held no longer; {took(outcome.seconds)}; {serving}"]
+    if outcome.result == "held":
+        return [
+            f"✓ {release} is healthy, and held; {took(outcome.seconds)}; {serving}",
+            "try it: releasekit status tells where it answers",
+            "next: releasekit promote, or releasekit abort",
+        ]
     measured = outcome.downtime_s
     downtime = "no downtime" if measured is None else f"downtime {measured:.2f} s"
     end = f"✓ {release} serves; {took(outcome.seconds)}, {downtime}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -14,9 +16,10 @@ from rich.text import Text
 
 from releasekit.cli.console import Screen
 from releasekit.cli.render import took
+from releasekit.forecast import Forecast
+from releasekit.forecast_text import sections
 from releasekit.observed import Nginx, Replica, Route
-from releasekit.outcome import HistoryEntry, Status
-from releasekit.plan import Plan
+from releasekit.outcome import HistoryEntry, Hold, Status
 from releasekit.redact import clean
 from releasekit.release import short
 from releasekit.strategies.registry import StrategyInfo
@@ -26,6 +29,14 @@ UNLIMITED = 10_000
 
 GOOD = {"released", "rolled-back", "healthy", "yes"}
 BAD = {"failed", "degraded", "interrupted", "stopped", "unhealthy"}
+
+_WARNS = (r"\bwarning:.*", r"config differs from what runs|differs from its config now", "^note:")
+_HIGHLIGHTS = {
+    "effects": tuple((pattern, "yellow") for pattern in _WARNS),
+    "plan": (*((pattern, "yellow") for pattern in _WARNS), (r"   \(.*\)$", "dim")),
+    "route": ((r"^\+.*", "green"), (r"^-.*", "red"), (r"^@@.*", "cyan")),
+}
+"""What stands out in the sections of a plan."""
 
 Row = TypeVar("Row")
 
@@ -54,20 +65,18 @@ HISTORY: tuple[Column[HistoryEntry], ...] = (
     Column("result", 0, lambda entry: entry.result),
     Column("reason", 100, lambda entry: entry.reason, gives=True),
 )
-STRATEGIES: tuple[Column[StrategyInfo], ...] = (
-    Column("strategy", 0, lambda strategy: strategy.name),
-    Column("downtime", 0, lambda strategy: "some" if strategy.has_downtime else "none"),
-    Column("from", 80, lambda strategy: strategy.origin),
-    Column("summary", 40, lambda strategy: strategy.summary, gives=True),
-)
 
 
 def replica_columns(route: Route) -> tuple[Column[Replica], ...]:
     """What to show of a replica while nginx serves `route`."""
+    shown = {name for upstream in route.upstreams for name in upstream.preview}
 
     def traffic(replica: Replica) -> str:
-        waits = "standby" if replica.name in route.resolved else "no"
-        return "yes" if replica.name in route.names else waits
+        if replica.name in route.names:
+            return "yes"
+        if replica.name in shown:
+            return "preview"
+        return "standby" if replica.name in route.resolved else "no"
 
     return (
         Column("service", 100, lambda replica: replica.service),
@@ -85,7 +94,19 @@ def show_history(entries: Sequence[HistoryEntry]) -> None:
 
 
 def show_strategies(strategies: Sequence[StrategyInfo]) -> None:
-    _show(_screen(), STRATEGIES, strategies)
+    """Each with its options below it: what they mean is too long for a row."""
+    screen = _screen()
+    for number, strategy in enumerate(strategies):
+        if number:
+            screen.print()
+        screen.print(_headed(strategy))
+        _paragraph(screen, strategy.summary, 2)
+        if strategy.problem:
+            _paragraph(screen, f"problem: {strategy.problem}", 2, "yellow")
+        for option in strategy.options:
+            # JSON and TOML write the same.
+            _paragraph(screen, f"{option.name} = {json.dumps(option.default)}", 4)
+            _paragraph(screen, option.summary, 8, "dim")
 
 
 def show_status(status: Status, subject: str) -> None:
@@ -95,6 +116,9 @@ def show_status(status: Status, subject: str) -> None:
         _show(screen, replica_columns(observed.route), sorted(observed.replicas))
     for upstream in observed.route.upstreams:
         screen.print(_text(f"route: {upstream.service} -> {', '.join(upstream.replicas)}"))
+    if status.held is not None:
+        for line in _held(status.held):
+            screen.print(_text(line), soft_wrap=True)
     screen.print(_text(f"nginx: {_nginx(observed.nginx)}"))
     for container in sorted(observed.backing):
         screen.print(_text(f"backing: {container.service} {_state(container.running)}"))
@@ -102,14 +126,17 @@ def show_status(status: Status, subject: str) -> None:
         screen.print(_text(f"problem: {problem}", "yellow"))
 
 
-def show_plan(plan: Plan) -> None:
-    """The plan's own text, line for line; a terminal may break lines but drops nothing."""
+def show_plan(forecast: Forecast) -> None:
+    """The forecast's own text, line for line; a terminal may break lines but drops nothing."""
     screen = _screen()
-    for number, line in enumerate(plan.render().splitlines()):
-        text = _text(line, "" if number else "bold")
-        text.highlight_regex(r"^note:", "yellow")
-        text.highlight_regex(r"   \(.*\)$", "dim")
-        screen.print(text, soft_wrap=True)
+    for number, (name, lines) in enumerate(sections(forecast).items()):
+        if number:
+            screen.print()
+        for line in lines:
+            text = _text(line, "bold" if line == lines[0] else "")
+            for pattern, style in _HIGHLIGHTS.get(name, ()):
+                text.highlight_regex(pattern, style)
+            screen.print(text, soft_wrap=True)
 
 
 def local_time(started: str) -> str:
@@ -120,6 +147,21 @@ def local_time(started: str) -> str:
         return started
 
 
+def _headed(strategy: StrategyInfo) -> Text:
+    downtime = "" if strategy.problem else f"{'some' if strategy.has_downtime else 'no'} downtime, "
+    origin = _text(f"  ({downtime}from {strategy.origin})", "not bold")
+    return _text(strategy.name, "bold").append_text(origin)
+
+
+def _paragraph(screen: Screen, text: str, indent: int, style: str = "") -> None:
+    """`text` as so many lines as it takes, each of them indented."""
+    margin = " " * indent
+    for line in textwrap.wrap(
+        clean(text), screen.width, initial_indent=margin, subsequent_indent=margin
+    ):
+        screen.print(_text(line, style))
+
+
 def _serving(status: Status, subject: str) -> Text:
     observed = status.observed
     releases = [status.live] if status.live else sorted({r.release for r in observed.routed()})
@@ -128,6 +170,21 @@ def _serving(status: Status, subject: str) -> Text:
     slots = sorted({r.slot for r in observed.routed() if r.slot})
     place = f", {' and '.join(slots)}" if slots else ""
     return _text(f"{observed.project} serves {names or 'nothing'}{about}{place}", "bold")
+
+
+def _held(hold: Hold) -> Iterator[str]:
+    """What is held, how to try it, and what comes next."""
+    by = f" by {hold.by}" if hold.by else ""
+    yield (
+        f"held: {short(hold.release)} since {local_time(hold.since)}{by}; "
+        "next: releasekit promote, or releasekit abort"
+    )
+    for replica in hold.replicas:
+        yield f"try it: {replica.name} {replica.address or 'does not run'}"
+    if hold.preview is not None:
+        secret = hold.preview.secret
+        yield f"try it: through nginx with the header {hold.preview.header}: {secret}"
+        yield f"try it: through nginx as {secret}.<your domain>"
 
 
 def _nginx(nginx: Nginx | None) -> str:

@@ -15,7 +15,7 @@ from releasekit.nginx.render import Peer
 from releasekit.observed import PLAIN, Backing, Replica
 from releasekit.ports import Clock, Host, Probe
 from releasekit.redact import clean, redact, secrets_in
-from releasekit.together import together
+from releasekit.together import each, together
 from releasekit.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class ComposeEngine:
         self._app = bundle.app
         self._nginx_networks = frozenset(bundle.networks(bundle.nginx_service))
         self._bundles = {bundle.id: bundle}
+        self._since: dict[tuple[str, object], float] = {}
+        """When a container was first seen running, by its id and the start that it runs since."""
 
     def containers(self) -> tuple[ContainerInspectResult, ...]:
         """Every container of the project and of its slots, running or not."""
@@ -144,7 +146,8 @@ class ComposeEngine:
         bundle = self._bundle(release)
         containers = self._docker.inspect([name for _, name in replicas])
         found = {observe.name_of(container): container for container in containers}
-        return {name: self._probe(bundle, service, found.get(name)) for service, name in replicas}
+        probes = each(lambda pair: self._probe(bundle, pair[0], found.get(pair[1])), replicas)
+        return {name: probe for (_, name), probe in zip(replicas, probes, strict=True)}
 
     def _probe(
         self, bundle: Bundle, service: str, container: ContainerInspectResult | None
@@ -155,7 +158,9 @@ class ComposeEngine:
         if lost:
             return Probe(False, lost, is_lost=True)
         health = bundle.health(service)
-        port = bundle.service(service).port
+        port, settle_s = bundle.service(service).port, bundle.service(service).settle_s
+        if settle_s is not None:
+            return observe.settled(container, self._ran_s(container), settle_s)
         if health is None or port is None:
             return observe.docker_health(container)
         address = next(iter(observe.addresses(container).values()), "")
@@ -167,6 +172,14 @@ class ComposeEngine:
         # Cut last: a secret that is cut in two is not recognized.
         start = " ".join(redact(clean(body), secrets_in(bundle.model)).split())[:BODY_SHOWN]
         return replace(probe, detail=f"{probe.detail} {start}".rstrip())
+
+    def _ran_s(self, container: ContainerInspectResult) -> float:
+        """How long it was seen running since it was started last: by a clock that nobody sets."""
+        started = container.state.started_at if container.state is not None else None
+        now = self._clock.now()
+        if not observe.runs(container):
+            return 0.0
+        return now - self._since.setdefault((str(container.id), started), now)
 
     def _probe_http(
         self, address: str, port: int, health: HealthCheck, service: str

@@ -75,10 +75,12 @@ def replicas(model: Model, service: str) -> int:
     return int(config.get("scale", config.get("deploy", {}).get("replicas", 1)))
 
 
-def has_healthcheck(model: Model, service: str) -> bool:
-    """Whether the compose file defines a check. One of the image's own is not visible here."""
+def has_healthcheck(model: Model, service: str, *, in_image: bool = False) -> bool:
+    """Whether Docker checks its health: as the compose file says, else as its image does, which
+    is not visible here."""
     check = model["services"][service].get("healthcheck", {})
-    return not check.get("disable") and check.get("test", ["NONE"])[0] != "NONE"
+    test = check.get("test") or ([] if in_image else ["NONE"])
+    return not check.get("disable") and test[:1] != ["NONE"]
 
 
 def one_shots(model: Model, app: Collection[str]) -> tuple[str, ...]:

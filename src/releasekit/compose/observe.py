@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from math import ceil
 from typing import TYPE_CHECKING
 
 from releasekit.observed import PLAIN, Backing, Health, Replica
@@ -99,8 +100,29 @@ def docker_health(container: ContainerInspectResult) -> Probe:
     health = health_of(container)
     if health not in (Health.HEALTHY, Health.NONE):
         return Probe(False, f"Docker's health check says {health}")
-    status = container.state.status if container.state is not None else "unknown"
-    return Probe(status == "running", f"Docker calls it {status}")
+    return Probe(runs(container), f"Docker calls it {_status(container)}")
+
+
+def settled(container: ContainerInspectResult, ran_s: float, settle_s: float) -> Probe:
+    """Whether a container that nothing asks ran long enough, `ran_s` by now, to count as healthy.
+
+    What it has to go is told in quarters: a wait that fails lists all that it was told.
+    """
+    if not runs(container):
+        return Probe(False, f"Docker calls it {_status(container)}")
+    left = ceil(4 * (settle_s - ran_s) / settle_s)
+    if left > 0:
+        return Probe(False, f"it runs, and has to for {settle_s * left / 4:g} s more")
+    return Probe(True, f"it ran {settle_s:g} s without a restart")
+
+
+def runs(container: ContainerInspectResult) -> bool:
+    """Whether it runs right now, neither paused nor waiting to be restarted."""
+    return _status(container) == "running"
+
+
+def _status(container: ContainerInspectResult) -> str:
+    return container.state.status or "unknown" if container.state is not None else "unknown"
 
 
 def backing_trouble(container: ContainerInspectResult) -> str:

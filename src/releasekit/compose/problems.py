@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Collection, Iterable, Iterator
 
 from releasekit.compose.model import Model, Service, binds_of, image_of, one_shots
+from releasekit.nginx.render import NAME
 
 _FIXED_ADDRESSES = ("ipv4_address", "ipv6_address", "mac_address")
 
@@ -42,6 +43,16 @@ def app_problems(model: Model, app: Collection[str], tag: str, tag_variable: str
                 f"be told apart; write `image: {repository}:{variable}`"
             )
     return problems
+
+
+def name_problems(asked: Iterable[str]) -> list[str]:
+    """Why nginx can have no upstream called like these services, of which compose takes more."""
+    return [
+        f"services.{name}: nginx can have no upstream of this name; rename the service so that it "
+        "begins with a letter or digit"
+        for name in sorted(asked)
+        if not NAME.fullmatch(name)
+    ]
 
 
 def slot_problems(model: Model, app: Collection[str]) -> list[str]:

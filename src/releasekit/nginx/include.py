@@ -7,6 +7,8 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator
 
+from releasekit.nginx.preview import variable
+
 _FILE = re.compile(r"^# configuration file (\S+):$", re.MULTILINE)
 _INCLUDE = re.compile(r"^[^#\n]*\binclude\s+[\"']?([^;\"'\s]+)[\"']?\s*;", re.MULTILINE)
 _GOOD = "test is successful"
@@ -15,10 +17,12 @@ _GOOD = "test is successful"
 def include_problem(dump: str, path: str, services: Collection[str]) -> str:
     """Why nginx, whose `nginx -T` printed `dump`, would not load `path`; "" when it would.
 
-    Also "" when the configuration is broken for another reason: `nginx -t` tells that later, with
-    nginx's own words.
+    An upstream and a variable for each of `services` were in that file. Also "" when the
+    configuration is broken for another reason: `nginx -t` tells that later, with nginx's own words.
     """
-    unknown = any(f'host not found in upstream "{service}"' in dump for service in services)
+    signs = [f'host not found in upstream "{service}"' for service in services]
+    signs += [f'unknown "{variable(service)}" variable' for service in services]
+    unknown = any(sign in dump for sign in signs)
     if not unknown and (_GOOD not in dump or any(_matches(dump, path))):
         return ""
     folder = posixpath.dirname(path)

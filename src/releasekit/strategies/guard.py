@@ -18,6 +18,9 @@ from releasekit.target import Target
 DEADLINE_S = 10.0
 """For each call of a strategy's code: it only thinks, so that milliseconds are the rule."""
 
+OURS = "releasekit"
+"""The distribution that brings the built-in strategies."""
+
 T = TypeVar("T")
 
 _FACTS: tuple[tuple[str, type], ...] = (
@@ -39,8 +42,7 @@ class Named:
         return f"strategy {self.name!r} from {self.origin}"
 
     def error(self, what: str) -> StrategyError:
-        hint = f"choose another strategy, or tell the authors of {self.origin}"
-        return StrategyError(f"{self} {what}", hint=hint)
+        return StrategyError(f"{self} {what}", hint=remedy(self.origin))
 
     def asked(self, call: Callable[[], T], deadline_s: float, failed: str) -> T:
         """What `call` returns in time; raises `StrategyError` for all that it raises."""
@@ -99,6 +101,16 @@ def guarded(named: Named, make: Callable[[], Any], deadline_s: float = DEADLINE_
     return Guarded(
         **own, defaults=defaults, origin=named.origin, _planner=planner, _deadline_s=deadline_s
     )
+
+
+def origin(strategy: Strategy) -> str:
+    """The distribution that brings it."""
+    return strategy.origin if isinstance(strategy, Guarded) else OURS
+
+
+def remedy(*origins: str) -> str:
+    """What to do about a bad strategy that comes from one of these distributions."""
+    return f"choose another strategy, or tell the authors of {' or '.join(origins)}"
 
 
 def timely(call: Callable[[], T], deadline_s: float) -> T:

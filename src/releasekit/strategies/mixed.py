@@ -18,7 +18,7 @@ from releasekit.steps import (
     Start,
     Step,
 )
-from releasekit.strategies.base import Options, Strategy
+from releasekit.strategies.base import Options, Strategy, settled_notes
 from releasekit.strategies.recreate import Recreate
 from releasekit.strategies.slots import only, running
 from releasekit.target import Target
@@ -73,8 +73,10 @@ class Mix:
     def plan(self, observed: Observed, target: Target) -> Plan:
         """The plan for all services; each strategy sees only what is its own."""
         parts = self._parts(observed, target)
+        settled = settled_notes(target)
         if len(parts) == 1:
-            return parts[0].chosen.plan(observed, target)
+            plan = parts[0].chosen.plan(observed, target)
+            return replace(plan, notes=(*plan.notes, *settled))
         plans = [
             part.planned(observed, target, has_backing=number == 0)
             for number, part in enumerate(parts)
@@ -87,7 +89,7 @@ class Mix:
             based_on=observed.fingerprint(),
             steps=_merged(parts, plans, observed, target),
             downtime=tuple(sorted({service for plan in plans for service in plan.downtime})),
-            notes=tuple(dict.fromkeys(note for plan in plans for note in plan.notes)),
+            notes=(*dict.fromkeys(note for plan in plans for note in plan.notes), *settled),
         )
 
     def _parts(self, observed: Observed, target: Target) -> list[_Part]:

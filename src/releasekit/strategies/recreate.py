@@ -41,7 +41,8 @@ class Recreate:
 
     def plan(self, observed: Observed, target: Target, options: Options) -> Plan:  # noqa: ARG002
         places = row(observed, target, PLAIN)
-        if stands_plain(observed, target) or _serves_in_slot(observed, target.release):
+        stays = stands_plain(observed, target) or _serves_in_slot(observed, target.release)
+        if stays and not _would_overlap(observed, target):
             kept = BlueGreen().plan(observed, target, BlueGreenOptions(keep_previous="removed"))
             return replace(kept, strategy=self.name, notes=())
         old = tuple(sorted({*observed.replicas} - {r for place in places for r in place.own}))
@@ -70,6 +71,12 @@ class Recreate:
 def _serves_in_slot(observed: Observed, release: str) -> bool:
     serving = observed.routed() or observed.of(observed.current)
     return any(r.release == release and r.slot in SLOTS and r.running for r in serving)
+
+
+def _would_overlap(observed: Observed, target: Target) -> bool:
+    """Whether another release of what may never run twice has to go first."""
+    others = (r for r in observed.replicas if r.running and r.release != target.release)
+    return any(not target.service(replica.service).overlaps for replica in others)
 
 
 def _by_compose(places: Iterable[Place]) -> tuple[tuple[Replica, ...], tuple[Replica, ...]]:

@@ -10,11 +10,9 @@ from typing import Any, cast
 
 from releasekit.errors import StrategyError
 from releasekit.strategies.base import Strategy
-from releasekit.strategies.guard import DEADLINE_S, Guarded, Named, guarded
+from releasekit.strategies.guard import DEADLINE_S, OURS, Guarded, Named, guarded
 
 GROUP = "releasekit.strategies"
-OURS = "releasekit"
-"""The distribution that brings the built-in ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ _PERCENT = re.compile(r"(\d{1,3})%")
 
 def _share(value: object) -> object:
     """A count as it is meant: "2" from a command line is 2, and `true` is none."""
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError('must be a whole number or a percentage like "25%"')  # noqa: TRY004
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value)
@@ -139,7 +139,8 @@ class _Planner(SlotPlanner):
             return steps
         last = steps[-1]
         self.stopped = [replica for replica in self.stopped if replica not in last.replicas]
-        return steps[:-2] if isinstance(steps[-2], Drain) else steps[:-1]
+        before = steps[:-1]
+        return before[:-1] if before and isinstance(before[-1], Drain) else before
 
     def _finish(self) -> tuple[Step, ...]:
         """Services that the release no longer has get no more traffic."""

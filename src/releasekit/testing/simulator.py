@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from releasekit import journal as journals
 from releasekit.check import checked_plan
@@ -13,27 +14,33 @@ from releasekit.events import Event, StepStarted
 from releasekit.journal import Journal
 from releasekit.observed import Observed
 from releasekit.plan import Plan
-from releasekit.recovery import way_back
+from releasekit.recovery import Earlier, way_back
 from releasekit.runner import Downtime, Runner
 from releasekit.strategies.base import Options, Strategy
 from releasekit.strategies.mixed import Mix
 from releasekit.target import Target
-from releasekit.testing.fakes import FakeEngine, FakeHost, FakeRouter, Fault, Killed, World
+from releasekit.testing.fakes import FakeEngine, FakeHost, FakeRouter
+from releasekit.testing.world import Fault, Killed, World
 
 JOURNAL = "journal.jsonl"
+
+SIMULATED: Counter[str] = Counter()
+"""How many "worlds", and "runs" in them, this process has simulated."""
 
 Result = Literal["done", "nothing-to-do", "failed", "interrupted", "degraded", "killed"]
 
 
 @dataclass
 class Ended:
-    """How a run ended. `degraded`: the way back failed too; `error` is what went wrong first."""
+    """How a run ended. `degraded`: the way back failed too, with `way_back_error`; `error` is what
+    went wrong first."""
 
     result: Result = "done"
     plans: list[Plan] = field(default_factory=list)
     """The plan, and after a failure the one back."""
     events: list[Event] = field(default_factory=list)
     error: BaseException | None = None
+    way_back_error: BaseException | None = None
     downtime_s: float | None = None
 
 
@@ -41,15 +48,24 @@ class Simulator:
     """One project on `world`. A strategy alone goes by `options`, or by its defaults where those
     are another strategy's.
 
-    A new process for each run: nothing is carried from one to the next but the world.
+    A new process for each run: nothing is carried from one to the next but the world. After a
+    failure it goes the `way_back`.
     """
 
-    def __init__(self, world: World, options: Options | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        options: Options | None = None,
+        *,
+        way_back: Callable[[Observed, Observed, str, Earlier | None, Mix], Plan] = way_back,
+    ) -> None:
         self.world = world
         self.options = options
+        self.way_back = way_back
         self.stored: dict[str, Target] = {}
-        self.journal = Journal(FakeHost(world), world.clock, JOURNAL)
+        self.journal = _Journal(FakeHost(world), world.clock, JOURNAL)
         self._runs = 0
+        self._is_counted = False
 
     def observe(self) -> Observed:
         """What there is now, as `Site.observe` tells it."""
@@ -64,7 +80,13 @@ class Simulator:
             nginx=router.observe() if router is not None else None,
             current=stack[-1] if stack else "",
             committed=journals.ever_committed(records),
+            held=journals.held(records),
         )
+
+    @property
+    def current(self) -> str:
+        """The id of the release that was last committed to; "" when there is none."""
+        return next(reversed(journals.committed(self.journal.records())), "")
 
     def commit(self, *targets: Target) -> None:
         """Have these releases been committed to before, in this order."""
@@ -94,6 +116,8 @@ class Simulator:
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> Ended:
         """Bring the world to `target`, and after a failure back to what was current."""
+        SIMULATED.update(["runs"] if self._is_counted else ["runs", "worlds"])
+        self._is_counted = True
         self._runs += 1
         ended = Ended()
         self.stored[target.release] = target
@@ -145,13 +169,13 @@ class Simulator:
             return
         previous = _Stored(self.stored[observed.current]) if observed.current else None
         try:
-            plan = way_back(before, observed, failed.release, previous, mix)
+            plan = self.way_back(before, observed, failed.release, previous, mix)
             ended.plans.append(plan)
             runner = self._runner(ended, lambda: False)
             runner.downtime = downtime
             runner.run(plan, f"run-{self._runs}")
-        except ReleasekitError:
-            ended.result = "degraded"
+        except ReleasekitError as second:
+            ended.result, ended.way_back_error = "degraded", second
 
     def _runner(self, ended: Ended, is_stopped: Callable[[], bool]) -> Runner:
         def heard(event: Event) -> None:
@@ -159,9 +183,27 @@ class Simulator:
             if isinstance(event, StepStarted):
                 self.world.step += 1
 
-        engine = FakeEngine(self.world)
+        engine = FakeEngine(self.world, self.stored)
         router = None if self.world.nginx is None else FakeRouter(self.world)
         return Runner(engine, router, self.journal, self.world.clock, heard, is_stopped)
+
+
+class _Journal(Journal):
+    """Keeps no steps, which nobody reads, and understands the rest only once: thousands of worlds
+    are looked at again and again."""
+
+    _text: str | None = None
+    _records: tuple[Mapping[str, Any], ...] = ()
+
+    def write(self, event: str, run: str, **facts: object) -> None:
+        if event != "step":
+            super().write(event, run, **facts)
+
+    def records(self) -> tuple[Mapping[str, Any], ...]:
+        text = self._host.read(self._path)
+        if text != self._text:
+            self._text, self._records = text, super().records()
+        return self._records
 
 
 @dataclass(frozen=True, slots=True)
