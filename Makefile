@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv engine images demo test lint bench clean
+.PHONY: help venv engine images demo test lint bench soak clean
 
 bin := .venv/bin
 
@@ -24,6 +24,9 @@ lint: venv ## ruff, mypy and the import contracts
 
 bench: venv engine images ## measure what a release costs; more with ARGS=
 	$(bin)/python -m bench $(ARGS)
+
+soak: venv engine images ## 100 rolling releases under load, a while; fewer with ARGS=3
+	$(bin)/python -m bench.soak $(ARGS)
 
 venv: ## .venv with the locked dependencies
 	@scripts/venv.sh

@@ -156,7 +156,8 @@ class Observed:
 
     def routed(self) -> tuple[Replica, ...]:
         """The replicas that get traffic."""
-        return tuple(r for r in self.replicas if r.name in self.route.names)
+        names = self.route.names
+        return tuple(replica for replica in self.replicas if replica.name in names)
 
     @property
     def services(self) -> frozenset[str]:

@@ -21,6 +21,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 @pytest.fixture(scope="session")
+def old_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A running shop behind nginx 1.22, which cannot spare idle connections in a reload."""
+    with Shop.opened(tmp_path_factory.mktemp("old"), nginx="1.22") as shop:
+        shop.up().ended(0)
+        yield shop
+
+
+@pytest.fixture(scope="session")
 def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A running shop with an api besides, and a strategy for each of its three services.
 

@@ -7,7 +7,7 @@ from itertools import cycle
 
 import pytest
 
-from tests.e2e.shop import Shop, assert_none_lost, assert_serves
+from tests.e2e.shop import Shop, assert_none_lost, assert_serves, killed
 
 pytestmark = pytest.mark.e2e
 
@@ -48,19 +48,11 @@ def test_killed_at_any_step_the_next_run_puts_it_right(shop: Shop) -> None:
     backing = shop.backing()
     with shop.load() as load:
         for sha, step in zip(cycle((second, shop.first)), STEPS, strict=False):
-            kill(shop, sha, step)
+            killed(shop, sha, step)
             shop.up(sha).ended(0)
             assert_serves(shop, sha)
-        kill(shop, shop.first, "ConfirmRoute")
+        killed(shop, shop.first, "ConfirmRoute")
         shop.rollback(second[:8]).ended(0)
         assert_serves(shop, second)
     assert_none_lost(shop, load.report)
     assert shop.backing() == backing
-
-
-def kill(shop: Shop, sha: str, step: str) -> None:
-    """Release `sha`, and kill that as it begins this step."""
-    with shop.running("up", "--json", sha) as up:
-        up.wait_for_step(step)
-        up.signal(signal.SIGKILL)
-        up.finish().ended(-signal.SIGKILL)

@@ -9,7 +9,14 @@ from contextlib import contextmanager
 import pytest
 
 from tests.e2e.lives import Lives
-from tests.e2e.shop import Shop, assert_none_lost, assert_serves, docker, killed
+from tests.e2e.shop import (
+    Shop,
+    assert_none_lost,
+    assert_orders_kept,
+    assert_serves,
+    docker,
+    killed,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -58,13 +65,26 @@ def test_under_load_no_request_is_lost(three: Shop) -> None:
     assert [len(names) for names in ran.routes("web")] == [3, 3, 3]
 
 
+def test_behind_an_old_nginx_only_reused_connections_lose_requests(old_shop: Shop) -> None:
+    shop, second = old_shop, old_shop.commit("Say what is new")
+    two = {"RELEASEKIT_STRATEGY": "rolling", "RELEASEKIT_SERVICES__WEB__REPLICAS": "2"}
+    shop.up(shop.first, **two).ended(0)
+    with shop.load(slow=0) as load:
+        shop.up(second, **two).ended(0)
+        assert_serves(shop, second, web=2)
+    report = load.report
+    assert_orders_kept(shop, report, slow=False)
+    assert report.by_class["fresh"]["failed"] == 0, report.failures
+    assert report.failed_by_kind.keys() <= {"eof", "reset"}, report.summary()
+    assert all(failure["reused"] for failure in report.failures), report.failures
+
+
 def test_the_number_of_replicas_may_change_with_the_release(three: Shop) -> None:
     team, second, before = three, three.commit("Say what is new"), 3
     with team.load(slow=0) as load:
         for sha, after, surge, unavailable, least, most in (
             (second, 4, "50%", "25%", 3, 6),
-            (team.first, 1, "2", "1", 1, 4),
-            (second, 1, "1", "0", 1, 2),
+            (team.first, 2, "2", "1", 1, 4),
         ):
             scaled(team, after)
             with Lives(team) as lives:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import threading
-from collections.abc import Iterator
 from itertools import cycle
 
 import pytest
@@ -15,14 +14,6 @@ pytestmark = pytest.mark.e2e
 
 ROUNDS = 20
 PAUSE_S = 0.02
-
-
-@pytest.fixture(scope="module")
-def old_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A running shop behind nginx 1.22, which cannot spare idle connections in a reload."""
-    with Shop.opened(tmp_path_factory.mktemp("old"), nginx="1.22") as shop:
-        shop.up().ended(0)
-        yield shop
 
 
 def test_twenty_releases_under_load_lose_no_request(shop: Shop) -> None:

@@ -8,7 +8,7 @@ from tests.e2e.shop import RATE, Shop
 SETTINGS = """port = 9000
 health = { path = "/up", timeout = "30s" }
 strategy = "rolling"
-replicas = 2"""
+"""
 
 _WEB = '    expose:\n      - "8080"\n'
 _WEB_AND_API = f"""\

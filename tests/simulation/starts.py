@@ -20,12 +20,7 @@ BLUE_GREEN, WARM, COLD = (
 )
 RECREATE = Chosen(Recreate(), Recreate.options())
 ROLLING = Chosen(Rolling(), RollingOptions())
-CHOSEN = {
-    "blue-green": BLUE_GREEN,
-    "blue-green-warm": WARM,
-    "recreate": RECREATE,
-    "rolling": ROLLING,
-}
+CHOSEN = {"blue-green": BLUE_GREEN, "recreate": RECREATE, "rolling": ROLLING}
 
 
 def target(release: str, *, replicas: int = 2) -> Target:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from releasekit.strategies.blue_green import BlueGreen, BlueGreenOptions
@@ -39,14 +41,17 @@ class TestRolling(StrategyContract):
 
 class TestBlueGreenBesideOthers(StrategyContract):
     strategy = BlueGreen()
-    services = {"worker": RECREATE, "api": ROLLING}
+    worlds = 120
+    services: ClassVar = {"worker": RECREATE, "api": ROLLING}
 
 
 class TestRecreateBesideOthers(StrategyContract):
     strategy = Recreate()
-    services = {"web": WARM}
+    worlds = 120
+    services: ClassVar = {"web": WARM}
 
 
 class TestRollingBesideOthers(StrategyContract):
     strategy = Rolling()
-    services = {"web": BLUE_GREEN, "cron": RECREATE}
+    worlds = 120
+    services: ClassVar = {"web": BLUE_GREEN, "cron": RECREATE}

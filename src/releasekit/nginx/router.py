@@ -72,6 +72,8 @@ class NginxRouter:
         self._file = ManagedFile(host, container, self._control, clock, directory=directory)
         self._version: tuple[int, ...] | None = None
         self._applied: _Applied | None = None
+        self._is_drained = False
+        """Whether no old worker was left when the applied route was confirmed: none comes back."""
 
     def observe(self) -> Nginx:
         loaded, agree = self._control.look()
@@ -109,7 +111,7 @@ class NginxRouter:
             nginx=nginx,
             control=Control(self._control.port, self._control.facts.gateway),
         )
-        self._file.replaced = frozenset()
+        self._file.replaced, self._is_drained = frozenset(), False
         same = replace(route, generation=loaded.route.generation) if loaded else route
         # A reload of the very bytes that nginx runs would only close idle keep-alive connections.
         is_loaded = loaded is not None and self._file.read() in draft(same)
@@ -156,18 +158,24 @@ class NginxRouter:
         )
 
     def _still_accepting(self) -> str:
-        accepting = {p.pid for p in self._container.processes() if p.accepts}
-        count = len(accepting & self._file.replaced)
+        old = self._old_workers()
+        self._is_drained = not old
+        count = sum(p.accepts for p in old)
         return f"old nginx workers that still accept connections: {count}" if count else ""
 
     def undrained(self) -> str:
+        if self._is_drained:
+            return ""
         try:
-            workers = self._container.processes()
+            old = self._old_workers()
         except (CommandFailed, EngineError) as error:
             # A warning would let the next step stop what they may still need.
             return f"old nginx workers cannot be counted: {error.message}"
-        left = [p for p in workers if p.pid in self._file.replaced or p.is_leaving]
-        return f"old nginx workers with requests to finish: {len(left)}" if left else ""
+        return f"old nginx workers with requests to finish: {len(old)}" if old else ""
+
+    def _old_workers(self) -> list[Process]:
+        replaced = self._file.replaced
+        return [p for p in self._container.processes() if p.pid in replaced or p.is_leaving]
 
     def _version_of(self, loaded: Loaded | None) -> tuple[int, ...]:
         if loaded is not None:

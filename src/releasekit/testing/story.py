@@ -12,7 +12,7 @@ from releasekit.observed import PLAIN, SLOTS
 from releasekit.release import short
 from releasekit.strategies.mixed import Chosen
 from releasekit.target import Target
-from releasekit.testing.simulator import Ended, Simulator
+from releasekit.testing.simulator import SIMULATED, Ended, Simulator
 from releasekit.testing.world import App, Fault
 from releasekit.testing.worlds import Start
 
@@ -53,6 +53,7 @@ class Story:
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> Ended:
         """Bring the world to `release`; what holds for any run is asserted."""
+        SIMULATED["worlds"] += not self.runs
         world, target = self.world, self.start.targets[release]
         previous = self.simulator.stored.get(self.simulator.current)
         self.expected += [target, *([previous] if previous is not None else [])]

@@ -73,7 +73,9 @@ def failed() -> StepFailed:
     return StepFailed("it did not work")
 
 
-def trials(story: Story, release: str, kinds: Sequence[Error] = (Killed, failed)) -> Iterator[Trial]:
+def trials(
+    story: Story, release: str, kinds: Sequence[Error] = (Killed, failed)
+) -> Iterator[Trial]:
     """Every fault of these kinds at every step of the plan to `release`, each in a world of its
     own; a failure also with a kill on the way back, and as a stop on request."""
     plan = story.simulator.plan(story.start.targets[release], story.mix)

@@ -153,7 +153,7 @@ class Start:
             lines.append(f"{short(release)} is {services}; warm after {self.apps[release]}")
         return "\n".join(lines)
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002, FBT001
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002
         """Hypothesis need not show what every story tells."""
         printer.text("Start(…)")
 
