@@ -7,6 +7,9 @@ from functools import cache
 
 import pytest
 
+# Here, before anybody imports them: their assertions tell what they compared.
+pytest.register_assert_rewrite("tests.e2e.shop", "tests.e2e.lives")
+
 
 @pytest.fixture(autouse=True)
 def needs_engine(request: pytest.FixtureRequest) -> None:

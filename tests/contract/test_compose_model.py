@@ -329,6 +329,28 @@ class TestSlots:
         assert stack.containers().keys() == set(names)
         assert {stack.inspect(name)["Image"] for name in names} == {image}
 
+    def test_a_service_comes_after_all_that_compose_itself_would_start_before(
+        self, stack: Stack
+    ) -> None:
+        stack.write("""
+x-app: &app {image: "shop:${RELEASE_TAG}"}
+services:
+  web: {<<: *app, links: [api]}
+  api: {<<: *app, depends_on: [cache]}
+  cache: {image: releasekit-base/redis:7, depends_on: [auth]}
+  auth: {<<: *app}
+  side: {<<: *app, network_mode: "service:web"}
+  worker: {<<: *app, volumes_from: [auth]}
+""")
+        model = stack.model()
+        assert models.app_order(model, models.app_services(model, TAG)) == {
+            "web": {"api", "auth"},
+            "api": {"auth"},
+            "auth": frozenset(),
+            "side": {"web", "api", "auth"},
+            "worker": {"auth"},
+        }
+
     def test_what_compose_prints_of_things_that_cannot_run_twice(self, stack: Stack) -> None:
         stack.write("""
 services:
@@ -362,6 +384,72 @@ networks: {default: {ipam: {config: [{subnet: 10.9.8.0/24}]}}}
             "web.ports",
             "web.volumes_from",
         ]
+
+
+class TestReplicas:
+    """How compose makes, keeps and numbers them: what every planner of replicas rests on."""
+
+    @pytest.fixture
+    def slot(self, stack: Stack) -> Slot:
+        stack.write("services: {web: {image: releasekit-base/redis:7, stop_grace_period: 0s}}")
+        stack.docker("network", "create", f"{stack.name}_default")
+        return Slot(stack)
+
+    def test_those_that_run_are_left_alone_when_there_are_to_be_more(self, slot: Slot) -> None:
+        before = slot.up(RELEASE, 1)
+        after = slot.up(RELEASE, 3)
+        assert sorted(after) == [1, 2, 3]
+        assert before.items() <= after.items()
+
+    def test_a_new_one_gets_the_number_after_the_highest_and_a_gap_stays(self, slot: Slot) -> None:
+        before = slot.up(RELEASE, 3)
+        slot.stack.docker("rm", "-f", before.pop(2))
+        after = slot.up(RELEASE, 3)
+        assert sorted(after) == [1, 3, 4]
+        assert before.items() <= after.items()
+
+    def test_a_stopped_one_is_started_again_as_it_is(self, slot: Slot) -> None:
+        before = slot.up(RELEASE, 2)
+        slot.stack.docker("stop", before[2])
+        assert slot.up(RELEASE, 2) == before
+        assert slot.stack.inspect(before[2])["State"]["Running"]
+
+    def test_what_exceeds_the_count_is_removed_the_highest_first(self, slot: Slot) -> None:
+        before = slot.up(RELEASE, 3)
+        assert slot.up(RELEASE, 1) == {1: before[1]}
+
+    def test_those_of_another_release_are_made_anew_under_their_names(self, slot: Slot) -> None:
+        before = slot.up(RELEASE, 2)
+        after = slot.up(f"{RELEASE}b", 2)
+        assert sorted(after) == sorted(before)
+        assert not {*before.values()} & {*after.values()}
+
+    def test_one_that_a_killed_compose_did_not_name_yet_counts_as_one(self, slot: Slot) -> None:
+        """It is called `<12 hex>_<name>` and keeps that name: nginx would not find it."""
+        before = slot.up(RELEASE, 1)
+        left = f"{before[1][:12]}_{slot.name(1)}"
+        slot.stack.docker("rename", slot.name(1), left)
+        slot.up(RELEASE, 1)
+        assert slot.stack.containers() == {left: before[1]}
+
+
+@dataclass
+class Slot:
+    """The green slot of a stack's web service."""
+
+    stack: Stack
+
+    def name(self, number: int) -> str:
+        return replica_names(self.stack.name, "green", "web", number)[-1]
+
+    def up(self, release: str, count: int) -> dict[int, str]:
+        """Have so many replicas of this release; the ids of all that are there, by number."""
+        model = models.slot_model(
+            self.stack.model(), APP, "green", release, self.stack.name, {"web": count}
+        )
+        self.stack.fed(model, "up", "-d", "--no-deps", "--no-build", "--pull", "never", "web-green")
+        found = self.stack.containers().items()
+        return {int(name.rpartition("-")[2]): key for name, key in found}
 
 
 class TestBackingServicesStay:

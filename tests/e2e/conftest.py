@@ -6,10 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.register_assert_rewrite("tests.e2e.shop", "tests.e2e.lives")
-
-from tests.e2e.shop import Shop  # noqa: E402
-from tests.e2e.trio import SETTINGS, add_api, add_location  # noqa: E402
+from tests.e2e.shop import Shop
+from tests.e2e.trio import SETTINGS, add_api, add_location
 
 
 @pytest.fixture(scope="session")

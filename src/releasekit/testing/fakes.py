@@ -166,7 +166,8 @@ class FakeRouter:
             nginx = self.observe()
             known = [u if nginx.resolves else replace(u, standby=()) for u in upstreams]
             generation = f"{self.world.clock.now():.3f}"
-            secret = f"way-{generation}" if any(u.preview for u in known) else ""
+            way = nginx.loaded.secret if nginx.loaded else ""
+            secret = (way or f"way-{generation}") if any(u.preview for u in known) else ""
             route = Route(tuple(known), generation, secret)
             self._require_peers(route, nginx)
             is_loaded = nginx.loaded is not None and nginx.loaded.upstreams == route.upstreams

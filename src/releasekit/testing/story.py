@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
@@ -110,9 +111,18 @@ class Story:
         self.must_be_done(release)
 
     def must_be_done(self, release: str) -> None:
-        """Nothing is left to do for `release`."""
-        left = self.simulator.plan(self.start.targets[release], self.mix)
+        """Nothing is left to do for `release`: it runs once, and no other does its jobs."""
+        target = self.start.targets[release]
+        left = self.simulator.plan(target, self.mix)
         self.must(left.is_empty, f"there is something left to do:\n{left.render()}")
+        running = [c for c in self.world.containers.values() if c.running]
+        own = Counter(c.service for c in running if c.release == release)
+        wanted = Counter({service.name: service.replicas for service in target.services})
+        self.must(own == wanted, f"of it run {dict(own)}, and not {dict(wanted)}")
+        for c in running:
+            # Only what nginx asks may wait beside it, for a warm rollback.
+            is_fine = c.release == release or c.service in target.asked
+            self.must(is_fine, f"{c.name} of {short(c.release) or 'unknown'} still runs")
 
     def _must_have_spared_the_host(
         self, target: Target, back: Target | None, had: Mapping[str, tuple[str, str]]
