@@ -14,7 +14,7 @@ demo: venv engine images ## release the example shop, watch it, break it, roll i
 	$(bin)/python examples/shop/demo.py
 
 test: venv engine images lint ## lint, then every test; pick some with ARGS="-k rollback"
-	$(bin)/pytest $(ARGS)
+	$(bin)/pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: venv ## ruff, mypy and the import contracts
 	$(bin)/ruff check

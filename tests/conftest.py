@@ -11,6 +11,15 @@ import pytest
 pytest.register_assert_rewrite("tests.e2e.shop", "tests.e2e.lives")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run side by side (`-n 2`), a file's tests stay together: they share what they have set up.
+    The simulation is one whole, for it counts its worlds."""
+    for item in items:
+        is_simulation = item.path.parent.name == "simulation"
+        group = "simulation" if is_simulation else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True)
 def needs_engine(request: pytest.FixtureRequest) -> None:
     """An `e2e` test fails without a Docker engine: skipped, it would prove nothing."""
