@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 
 from bench.report import limit, median, show
-from bench.sides import SLOTS, Floor, Kit, Phases, pair, shas
+from bench.sides import Floor, Kit, Phases, pair
 from tests.e2e.shop import RELEASEKIT
 
 OWN_COST_RATIO = 1.5
@@ -42,17 +42,17 @@ def bench(rounds: int) -> list[bool]:
 
 def releases(kit: Kit, floor: Floor, rounds: int) -> dict[str, tuple[list[Phases], list[Phases]]]:
     """Release both shops in turn, in either order of services; (floor's, ours) by order."""
-    kit.release(shas(kit)[0])
-    floor.hand_over(shas(floor)[0])
-    floor.script("floor.sh", shas(floor)[0], "none", SLOTS[0], "together")
+    floor.hand_over()
+    for _ in range(2):  # the second one leaves what any later one finds
+        floor.release("floor.sh", "together")
+        kit.release()
     runs: dict[str, tuple[list[Phases], list[Phases]]] = {order: ([], []) for order in ORDERS}
-    for number, order in enumerate(list(ORDERS) * rounds):
-        theirs, ours = runs[order]
-        old, new = SLOTS[number % 2], SLOTS[(number + 1) % 2]
-        sha = shas(floor)[(number + 1) % 2]
-        theirs.append(floor.script("floor.sh", sha, old, new, order))
-        kit.settle(f"workers_wait = {ORDERS[order]}")
-        ours.append(kit.release(shas(kit)[(number + 1) % 2]))
+    for _ in range(rounds):
+        for order, waits in ORDERS.items():
+            theirs, ours = runs[order]
+            theirs.append(floor.release("floor.sh", order))
+            kit.settle(f"workers_wait = {waits}")
+            ours.append(kit.release())
     return runs
 
 
@@ -71,18 +71,18 @@ def warm_rollback(kit: Kit) -> float:
     kit.settle(tables='[strategies.blue-green]\nkeep_previous = "running"')
     taken = []
     for _ in range(5):
-        for sha in shas(kit):
-            kit.release(sha)
+        for _ in range(2):
+            kit.release()
         taken.append(seconds_to_confirmed_rollback(kit))
     return statistics.median(taken)
 
 
-def seconds_to_confirmed_rollback(shop: Kit) -> float:
+def seconds_to_confirmed_rollback(kit: Kit) -> float:
     began = time.perf_counter()
     with subprocess.Popen(
         [RELEASEKIT, "rollback", "--json"],
-        cwd=shop.folder,
-        env=shop.environment(),
+        cwd=kit.folder,
+        env=kit.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -98,15 +98,13 @@ def seconds_to_confirmed_rollback(shop: Kit) -> float:
     return taken
 
 
-def median_of(argv: list[str], shop: Kit, rounds: int = 10) -> float:
+def median_of(argv: list[str], kit: Kit, rounds: int = 10) -> float:
     """The median seconds that a command takes."""
-    return statistics.median(seconds(argv, shop, rounds))
+    return statistics.median(seconds(argv, kit, rounds))
 
 
-def seconds(argv: list[str], shop: Kit, rounds: int) -> Iterator[float]:
+def seconds(argv: list[str], kit: Kit, rounds: int) -> Iterator[float]:
     for _ in range(rounds):
         began = time.perf_counter()
-        subprocess.run(
-            argv, cwd=shop.folder, env=shop.environment(), check=True, capture_output=True
-        )
+        subprocess.run(argv, cwd=kit.folder, env=kit.environment(), check=True, capture_output=True)
         yield time.perf_counter() - began

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bench.report import limit, ratio, show
-from bench.sides import SLOTS, Floor, Kit, Phases, pair, shas
+from bench.sides import Floor, Kit, Phases, pair
 
 RATIO = 1.3
 
 
-def bench(rounds: int, replicas: int, surges: tuple[int, ...]) -> list[bool]:
+def bench(rounds: int, replicas: int, surges: Iterable[int]) -> list[bool]:
     """Measure with each of these batch sizes, print it, and tell of each whether it held."""
     with pair(web_alone=True) as (kit, floor):
+        floor.hand_over()
+        floor.release("floor_rolling.sh", replicas, replicas)
         kit.settle(web=f"replicas = {replicas}")
-        kit.release(shas(kit)[0])
-        floor.hand_over(shas(floor)[0])
-        floor.script("floor_rolling.sh", shas(floor)[0], "none", SLOTS[0], replicas, replicas)
-        count = 0
-        held = []
-        for surge in surges:
-            theirs, ours = compare(kit, floor, surge, range(count, count + rounds), replicas)
-            count += rounds
-            what = f"{replicas} replicas, {surge} at a time"
-            show(f"rolling, {what}: hand-written loop", theirs)
-            show(f"rolling, {what}: releasekit", ours)
-            taken = ratio(ours, theirs)
-            held.append(limit(f"rolling / hand-written loop, {what}", taken, RATIO))
-    return held
+        kit.release()
+        return [compare(kit, floor, surge, rounds, replicas) for surge in surges]
 
 
-def compare(
-    kit: Kit, floor: Floor, surge: int, numbers: range, replicas: int
-) -> tuple[list[Phases], list[Phases]]:
-    """Release both shops in turn; the floor's runs and ours."""
+def compare(kit: Kit, floor: Floor, surge: int, rounds: int, replicas: int) -> bool:
+    """Release both shops in turn."""
     options = f"max_surge = {surge}\nmax_unavailable = 0"
     kit.settle('strategy = "rolling"', f"replicas = {replicas}", f"[strategies.rolling]\n{options}")
     theirs: list[Phases] = []
     ours: list[Phases] = []
-    for number in numbers:
-        slots = SLOTS[number % 2], SLOTS[(number + 1) % 2]
-        sha = shas(floor)[(number + 1) % 2]
-        theirs.append(floor.script("floor_rolling.sh", sha, *slots, replicas, surge))
-        ours.append(kit.release(shas(kit)[(number + 1) % 2]))
-    return theirs, ours
+    for _ in range(rounds):
+        theirs.append(floor.release("floor_rolling.sh", replicas, surge))
+        ours.append(kit.release())
+    what = f"{replicas} replicas, {surge} at a time"
+    show(f"{what}: hand-written loop", theirs)
+    show(f"{what}: rolling", ours)
+    return limit(f"rolling / hand-written loop, {what}", ratio(ours, theirs), RATIO)

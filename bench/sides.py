@@ -1,4 +1,8 @@
-"""The two sides of a comparison: a shop that releasekit releases, and one that a script does."""
+"""The two sides of a comparison: a shop that releasekit releases, and one that a script does.
+
+Each releases its three commits in turn. With two, blue-green would find the containers of the
+next release stopped in its slot, and only had to start them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from itertools import chain, cycle, pairwise
 from pathlib import Path
 
 from tests.e2e.shop import RELEASEKIT, Shop, docker
@@ -36,8 +42,15 @@ Phases = dict[str, float]
 """Seconds by what they were spent on, and "wall": all of them."""
 
 
-class Kit(Shop):
-    """A shop whose settings are all in its file, as a team's are, and none in variables."""
+class Side(Shop):
+    @cached_property
+    def commits(self) -> Iterator[str]:
+        """What is to be released, one after the other."""
+        return cycle(self.git("rev-parse", "main~2", "main~1", "main").split())
+
+
+class Kit(Side):
+    """Its settings are all in its file, as a team's are, and none in variables."""
 
     def environment(self, **environ: str) -> dict[str, str]:
         everything = super().environment(**environ)
@@ -49,54 +62,61 @@ class Kit(Shop):
         text = SETTINGS.format(name=self.name, state=self.state, top=top, web=web, tables=tables)
         (self.folder / "releasekit.toml").write_text(text)
 
-    def release(self, sha: str) -> Phases:
+    def release(self) -> Phases:
         began = time.perf_counter()
-        done = timed([RELEASEKIT, "up", "--json", sha], self.folder, self.environment())
+        argv = [RELEASEKIT, "up", "--json", next(self.commits)]
+        said = output(argv, self.folder, self.environment())
         wall = time.perf_counter() - began
         phases: Phases = defaultdict(float)
-        for event in map(json.loads, done.splitlines()):
+        for event in map(json.loads, said.splitlines()):
             if event["event"] == "step_ended":
                 phases[event["step"]["step"]] += event["seconds"]
         return {"before, after": wall - sum(phases.values()), **phases, "wall": wall}
 
 
-class Floor(Shop):
-    """A shop that releasekit brought up once, and that scripts alone release from then on."""
+class Floor(Side):
+    """It was brought up by releasekit once; scripts alone release it from then on."""
 
-    def hand_over(self, sha: str) -> None:
-        self.up(sha).ended(0)
+    @cached_property
+    def slots(self) -> Iterator[tuple[str, str]]:
+        """The old and the new one of each release."""
+        return pairwise(chain(["none"], cycle(SLOTS)))
+
+    def hand_over(self) -> None:
+        self.up(next(self.commits)).ended(0)
         docker("rm", "--force", *self.app())
         (self.nginx_dir / "releasekit.conf").unlink()
 
-    def script(self, name: str, *arguments: object) -> Phases:
+    def release(self, script: str, *arguments: object) -> Phases:
+        """Run a script that releases the next commit from one slot to the other."""
+        return self.run_script(script, next(self.commits), *next(self.slots), *arguments)
+
+    def scale(self, replicas: int) -> Phases:
+        """Run the script that has compose bring the next commit up in place."""
+        return self.run_script("floor_scale.sh", next(self.commits), replicas)
+
+    def run_script(self, script: str, *arguments: object) -> Phases:
         given = {"NGINX_DIR": str(self.nginx_dir), "FLOOR_YAML": str(HERE / "floor.yaml")}
+        argv = [str(HERE / script), *map(str, arguments)]
         began = time.perf_counter()
-        said = timed(
-            [str(HERE / name), *map(str, arguments)],
-            self.folder,
-            {**os.environ, "PROJECT": self.name, **given},
-        )
+        said = output(argv, self.folder, {**os.environ, "PROJECT": self.name, **given})
         wall = time.perf_counter() - began
         phases: Phases = defaultdict(float)
         for phase, seconds in map(str.split, said.splitlines()):
             phases[phase] += float(seconds)
         return {**phases, "wall": wall}
 
-    def clear(self) -> None:
-        """Remove what the scripts started."""
+    def remove(self) -> None:
         for slot in SLOTS:
             label = f"label=com.docker.compose.project={self.name}-floor-{slot}"
             if found := docker("ps", "-aq", "--filter", label).split():
                 docker("rm", "--force", *found)
-
-    def remove(self) -> None:
-        self.clear()
         super().remove()
 
 
 @contextmanager
 def pair(*, web_alone: bool = False) -> Iterator[tuple[Kit, Floor]]:
-    """Both sides, each with two commits and nothing running yet; gone afterwards."""
+    """Both sides, with their commits built and nothing running yet; gone afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         for side in ("kit", "floor"):
             Path(folder, side).mkdir()
@@ -105,19 +125,14 @@ def pair(*, web_alone: bool = False) -> Iterator[tuple[Kit, Floor]]:
                 if web_alone:
                     shop.edit("compose.yaml", "  worker:\n", '  worker:\n    profiles: ["none"]\n')
                     shop.edit("releasekit.toml", "[services.worker]\n", "")
-                    shop.commit("Have no worker")
-                shop.commit("Say what is new", headline="New")
+                for word in ("new", "newer", "newest"):
+                    shop.commit(f"Say what is {word}", headline=word)
             kit.settle()
             yield kit, floor
 
 
-def shas(shop: Shop) -> tuple[str, str]:
-    """The two commits that are released to and fro."""
-    return shop.git("rev-parse", "main~1"), shop.git("rev-parse", "main")
-
-
-def timed(argv: list[str], folder: Path, environ: dict[str, str]) -> str:
-    """Run what is measured; its standard output."""
+def output(argv: list[str], folder: Path, environ: dict[str, str]) -> str:
+    """Run it; its standard output."""
     done = subprocess.run(
         argv,
         cwd=folder,

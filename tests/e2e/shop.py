@@ -247,6 +247,10 @@ class Shop:
         status: dict[str, Any] = self.releasekit("status", "--json").ended(0).result["status"]
         return status
 
+    def live(self) -> str:
+        """The commit of the release that gets the traffic."""
+        return str(self.status()["live"]).partition("~")[0]
+
     def history(self) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = (
             self.releasekit("history", "--json", "-n", "1000").ended(0).result["history"]

@@ -32,19 +32,19 @@ def team(stack: Shop, tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 @pytest.fixture
 def three(team: Shop) -> Shop:
-    """The first release serves from three replicas, whatever the test before has done."""
+    """Three replicas serve."""
     return standing(team, 3)
 
 
 @pytest.fixture
 def two(team: Shop) -> Shop:
-    """The same from two."""
+    """Two replicas serve."""
     return standing(team, 2)
 
 
 def standing(team: Shop, replicas: int) -> Shop:
     scaled(team, replicas)
-    team.up(team.first).ended(0)
+    team.up(team.live()).ended(0)
     return team
 
 
@@ -53,25 +53,25 @@ def scaled(team: Shop, replicas: int) -> None:
 
 
 def test_under_load_no_request_is_lost(three: Shop) -> None:
-    team, second = three, three.commit("Say what is new", headline="Strawberries are here")
-    backing = team.backing()
+    team, first, backing = three, three.live(), three.backing()
+    second = team.commit("Say what is new", headline="Strawberries are here")
     with team.load() as load, Lives(team) as lives:
         ran = team.up(second).ended(0)
         assert_serves(team, second, web=3)
     assert_none_lost(team, load.report)
-    assert load.report.releases.keys() == {team.first, second}
+    assert load.report.releases.keys() == {first, second}
     assert team.backing() == backing
     assert (min(lives.counts("web")), max(lives.counts("web"))) == (3, 4)
     assert [len(names) for names in ran.routes("web")] == [3, 3, 3]
 
 
 def test_behind_an_old_nginx_only_reused_connections_lose_requests(old_shop: Shop) -> None:
-    shop, second = old_shop, old_shop.commit("Say what is new")
-    two = {"RELEASEKIT_STRATEGY": "rolling", "RELEASEKIT_SERVICES__WEB__REPLICAS": "2"}
-    shop.up(shop.first, **two).ended(0)
+    shop, second, third = old_shop, old_shop.commit("Say what is new"), old_shop.commit("Say more")
+    two = {"RELEASEKIT_SERVICES__WEB__REPLICAS": "2"}
     with shop.load(slow=0) as load:
-        shop.up(second, **two).ended(0)
-        assert_serves(shop, second, web=2)
+        for sha in (second, third):
+            shop.up(sha, RELEASEKIT_STRATEGY="rolling", **two).ended(0)
+            assert_serves(shop, sha, web=2)
     report = load.report
     assert_orders_kept(shop, report, slow=False)
     assert report.by_class["fresh"]["failed"] == 0, report.failures
@@ -80,11 +80,12 @@ def test_behind_an_old_nginx_only_reused_connections_lose_requests(old_shop: Sho
 
 
 def test_the_number_of_replicas_may_change_with_the_release(three: Shop) -> None:
-    team, second, before = three, three.commit("Say what is new"), 3
+    team, first, before = three, three.live(), 3
+    second = team.commit("Say what is new")
     with team.load(slow=0) as load:
         for sha, after, surge, unavailable, least, most in (
             (second, 4, "50%", "25%", 3, 6),
-            (team.first, 2, "2", "1", 1, 4),
+            (first, 2, "2", "1", 1, 4),
         ):
             scaled(team, after)
             with Lives(team) as lives:
@@ -100,41 +101,43 @@ def test_the_number_of_replicas_may_change_with_the_release(three: Shop) -> None
 
 
 def test_what_fails_in_its_first_or_second_batch_is_taken_back(two: Shop) -> None:
-    team, second, unfit = two, two.commit("Say what is new"), two.broken("unready-500")
-    running = team.running_app()
+    team, first, running = two, two.live(), two.running_app()
+    second, unfit = team.commit("Say what is new"), team.broken("unready-500")
     with team.load(slow=0) as load:
         ran = team.up(unfit, RELEASEKIT_SERVICES__WEB__HEALTH__TIMEOUT="1s").ended(1)
-        assert f"{team.first[:7]} serves as before" in ran.result["message"]
+        assert f"{first[:7]} serves as before" in ran.result["message"]
         assert team.running_app() == running
 
         with second_replica_taken(team) as name:
             ran = team.up(second).ended(1)
         assert f'"/{name}" is already in use' in ran.result["message"]
-        assert f"{team.first[:7]} serves as before" in ran.result["message"]
-        assert_serves(team, team.first, web=2)
+        assert f"{first[:7]} serves as before" in ran.result["message"]
+        assert_serves(team, first, web=2)
     assert_none_lost(team, load.report, slow=False)
-    assert load.report.releases.keys() == {team.first, second}
+    assert load.report.releases.keys() == {first, second}
 
 
 def test_interrupted_between_two_batches_it_goes_back(two: Shop) -> None:
-    team, second = two, two.commit("Say what is new")
+    team, first = two, two.live()
+    second = team.commit("Say what is new")
     with team.load(slow=0) as load, team.running("up", "--json", second) as up:
         for _ in range(2):
             up.wait_for_step("Start")
         up.signal(signal.SIGINT)
         ran = up.finish().ended(130)
     assert_none_lost(team, load.report, slow=False)
-    assert f"{team.first[:7]} serves as before" in ran.result["message"]
-    assert_serves(team, team.first, web=2)
+    assert f"{first[:7]} serves as before" in ran.result["message"]
+    assert_serves(team, first, web=2)
 
 
 def test_killed_between_two_batches_it_is_finished_or_taken_back(two: Shop) -> None:
-    team, second = two, two.commit("Say what is new")
+    team, first = two, two.live()
+    second = team.commit("Say what is new")
     with team.load(slow=0) as load:
         killed(team, second, "Stop", "ConfirmRoute")
         team.up(second).ended(0)
         assert_serves(team, second, web=2)
-        killed(team, team.first, "Stop", "Start")
+        killed(team, first, "Stop", "Start")
         team.rollback(second[:8]).ended(0)
         assert_serves(team, second, web=2)
     assert_none_lost(team, load.report, slow=False)

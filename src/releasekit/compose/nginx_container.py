@@ -13,8 +13,8 @@ from releasekit.compose import observe
 from releasekit.compose.docker import QUICK_S, SLOW_S, Docker
 from releasekit.compose.engine import ComposeEngine
 from releasekit.errors import DeadlineExceeded
-from releasekit.nginx.render import FILE
 from releasekit.nginx.container import ContainerFacts, Process
+from releasekit.nginx.render import FILE
 from releasekit.ports import Completed
 
 if TYPE_CHECKING:

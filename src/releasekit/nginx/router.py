@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from releasekit.errors import CommandFailed, EngineError
-from releasekit.nginx.container import Container, ContainerFacts, Process
+from releasekit.nginx.container import Container, Process
 from releasekit.nginx.control import ControlServer
 from releasekit.nginx.draft import SOME_HOST, placed, shown
 from releasekit.nginx.include import include_problem
@@ -28,6 +28,7 @@ from releasekit.nginx.render import (
 from releasekit.observed import Nginx, Route, Upstream
 from releasekit.ports import Clock, Host
 from releasekit.together import together
+
 
 @dataclass(frozen=True, slots=True)
 class _Applied:

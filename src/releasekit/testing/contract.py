@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from releasekit.check import check_plan
@@ -107,6 +107,8 @@ class StrategyContract:
         return st.one_of(lived(*self._chosen), starts())
 
     def _in_trials(self, some: Callable[[Story, str], Iterator[Trial]], share: int) -> None:
+        __tracebackhide__ = True
+
         def holds(start: Start, chosen: Chosen, release: str, then: str) -> None:
             for trial in some(Story(start, chosen), release):
                 trial.must_end_well(then)
@@ -122,6 +124,7 @@ class StrategyContract:
         **drawn: st.SearchStrategy[Any],
     ) -> None:
         """Whether it holds in worlds as they are found, with each of the options."""
+        __tracebackhide__ = True
 
         def mixed(start: Start) -> Start:
             return replace(start, others={**start.others, **self.services})
@@ -131,6 +134,8 @@ class StrategyContract:
             deadline=None,
             max_examples=count or self.worlds,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+            # The story explains it.
+            phases=[phase for phase in settings().phases if phase is not Phase.explain],
         )
         tried(
             given(

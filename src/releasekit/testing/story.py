@@ -29,6 +29,7 @@ class Story:
         self.simulator = simulator or start.simulator()
         self.world = self.simulator.world
         self.backing = dict(self.world.backing)
+        self.notes: list[str] = []
         self.runs: list[_Run] = []
         self.downtime: set[str] = set()
         """The services that may lose requests: a plan said so, or they did before."""
@@ -44,7 +45,9 @@ class Story:
         otherwise."""
         simulator = pickle.loads(pickle.dumps(self.simulator))  # noqa: S301  # our own, and fast
         story = Story(self.start, self.chosen, simulator)
-        story.world.apps = {**story.world.apps, **(apps or {})}
+        apps = apps or {}
+        story.world.apps = {**story.world.apps, **apps}
+        story.notes = [f"{short(release)} behaves as {app}" for release, app in apps.items()]
         return story
 
     def run(
@@ -54,6 +57,7 @@ class Story:
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> Ended:
         """Bring the world to `release`; what holds for any run is asserted."""
+        __tracebackhide__ = True
         SIMULATED["worlds"] += not self.runs
         world, target = self.world, self.start.targets[release]
         previous = self.simulator.stored.get(self.simulator.current)
@@ -64,8 +68,8 @@ class Story:
         try:
             ended = self.simulator.run(target, self.mix, faults=faults, is_stopped=is_stopped)
         except UnsafePlan as error:
-            unsafe = self.mix.plan(self.simulator.observe(), target)
-            raise AssertionError(f"{self}\n\n{unsafe.render()}\n\n{error.message}") from error
+            unsafe = self.mix.plan(self.simulator.observe(), target).render()
+            raise AssertionError(f"{self}\n\n{unsafe}\n\n{error.message}") from None
         for plan in ended.plans:
             self.downtime.update(plan.downtime)
         self.runs.append(_Run(ended, release, world.step, faults))
@@ -90,14 +94,14 @@ class Story:
 
     def must(self, holds: bool, what: str) -> None:
         """Fail with the whole story unless it `holds`."""
+        __tracebackhide__ = True
         if not holds:
             raise AssertionError(f"{self}\n\n{what}")
 
     def __str__(self) -> str:
         name, options = self.chosen.strategy.name, self.chosen.options
-        return "\n\n".join(
-            [f"{name} ({options!r}) in this world:\n{self.start}", *map(str, self.runs)]
-        )
+        head = "\n".join([f"{name} ({options!r}) in this world:", str(self.start), *self.notes])
+        return "\n\n".join([head, *map(str, self.runs)])
 
     # What has to hold
 
@@ -113,7 +117,7 @@ class Story:
     def must_be_done(self, release: str) -> None:
         """Nothing is left to do for `release`: it runs once, and no other does its jobs."""
         target = self.start.targets[release]
-        left = self.simulator.plan(target, self.mix)
+        left = self.mix.plan(self.simulator.observe(), target)
         self.must(left.is_empty, f"there is something left to do:\n{left.render()}")
         running = [c for c in self.world.containers.values() if c.running]
         own = Counter(c.service for c in running if c.release == release)

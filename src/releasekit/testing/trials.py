@@ -45,21 +45,23 @@ class Trial:
             now = story.simulator.current
             is_one = now in (before, self.release)  # a commit's record may be written all the same
             story.must(is_one, "something else is current")
-            if now and now == before != self.release:
-                story.must_be_done(now)
-                if is_new:
-                    self._must_be_gone()
+            if now == before != self.release:
+                self._must_be_back(now, is_new=is_new)
         if self.is_sick:
             story.world.apps = story.start.apps
         story.run(then)
         story.must_have_arrived(then)
         return ended
 
-    def _must_be_gone(self) -> None:
-        """Nothing is left of what failed, unless it was good before."""
+    def _must_be_back(self, previous: str, *, is_new: bool) -> None:
+        """All of the previous release is, if there is one, and nothing is left of what failed,
+        unless it was good before or users get nothing else."""
+        if previous:
+            self.story.must_be_done(previous)
         observed = self.story.simulator.observe()
-        is_gone = self.release in observed.committed or not observed.of(self.release)
-        self.story.must(is_gone, "something is left of what failed")
+        is_alone = not previous and bool(observed.routed())
+        if is_new and self.release not in observed.committed and not is_alone:
+            self.story.must(not observed.of(self.release), "something is left of what failed")
 
     def _is_stopped(self) -> bool:
         return self.stopped_at is not None and self.story.world.step >= self.stopped_at

@@ -31,8 +31,8 @@ BACKING = ("db",)
 NGINX_VERSIONS = ((1, 30, 6), (1, 22, 1))
 REQUEST_S = 0.5
 REPLICAS = (1, 2, 3, 0, 4, 5)
-WARM_UPS_S = (0.0, 0.3, 0.8, 1.5)
-SETTLES_S = (None, 0.5)
+WARM_UPS_S = (0.0, 0.2, 0.5, 1.0)
+SETTLES_S = (None, 0.3)
 ORDERS: tuple[Mapping[str, tuple[str, ...]], ...] = (
     {},
     {"worker": ("web", "api"), "cron": ("web", "api")},
@@ -150,7 +150,8 @@ class Start:
             lines.append(f"{short(release)} was released with {with_options}")
         for release, target in self.targets.items():
             services = "; ".join(map(_described, target.services))
-            lines.append(f"{short(release)} is {services}; warm after {self.apps[release]}")
+            warm_up_s = self.apps[release].warm_up_s
+            lines.append(f"{short(release)} is {services}; warm after {warm_up_s:g} s")
         return "\n".join(lines)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002
