@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv engine images demo test lint bench soak clean
+.PHONY: help venv engine images demo test slow lint bench soak clean
 
 bin := .venv/bin
 
@@ -13,8 +13,11 @@ help: ## show this
 demo: venv engine images ## release the example shop, watch it, break it, roll it back
 	$(bin)/python examples/shop/demo.py
 
-test: venv engine images lint ## lint, then every test; pick some with ARGS="-k rollback"
-	$(bin)/pytest -n 2 --dist loadgroup $(ARGS)
+test: venv engine images lint ## lint, then all tests but the slow ones; some with ARGS="-k rollback"
+	$(bin)/pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
+
+slow: venv engine images ## the end-to-end tests that `make test` has no time for
+	$(bin)/pytest -n 2 --dist loadgroup -m slow $(ARGS)
 
 lint: venv ## ruff, mypy and the import contracts
 	$(bin)/ruff check

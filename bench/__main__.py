@@ -11,26 +11,31 @@ import sys
 
 from bench import release, rolling, scale
 
+ALL = ("release", "rolling", "scale")
+
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
-    parser.add_argument("which", nargs="*", help="default: all")
-    parser.add_argument("--rounds", type=int, help="of each comparison (default: 7, 3, 3)")
-    parser.add_argument("--replicas", type=int, default=20, help="for rolling and scale (20)")
-    parser.add_argument(
-        "--surge", type=int, action="append", help="batch size of rolling (5); more than once"
-    )
-    options = parser.parse_args()
-    which = options.which or ["release", "rolling", "scale"]
+    options = parsed()
+    which = ALL if "all" in options.which else options.which
     held: list[bool] = []
     if "release" in which:
         held += release.bench(options.rounds or 7)
     if "rolling" in which:
-        surges = tuple(options.surge or [5])
-        held += rolling.bench(options.rounds or 3, options.replicas, surges)
+        held += rolling.bench(options.rounds or 3, options.replicas, options.surge or [5])
     if "scale" in which:
         held += scale.bench(options.rounds or 3, options.replicas)
     return 0 if all(held) else 1
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("which", nargs="*", choices=[*ALL, "all"], default="all")
+    parser.add_argument("--rounds", type=int, help="of each comparison (7, 3 and 3)")
+    parser.add_argument("--replicas", type=int, default=20, help="for rolling and scale (20)")
+    parser.add_argument(
+        "--surge", type=int, action="append", help="rolling's batch size (5); may be repeated"
+    )
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

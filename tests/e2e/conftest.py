@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.shop import Shop
-from tests.e2e.trio import SETTINGS, add_api, add_location
+from tests.e2e.trio import API, WORKER, add_api, add_location, take_check
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +30,13 @@ def old_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A running shop with an api besides, and a strategy for each of its three services.
 
-    Its one worker may never run beside another.
+    Its worker may never run beside another, and has no health check.
     """
     with Shop.opened(tmp_path_factory.mktemp("trio")) as shop:
         add_api(shop)
         add_location(shop)
-        shop.configure(api=SETTINGS, worker='strategy = "recreate"\noverlap = false')
+        take_check(shop)
+        shop.configure(api=API, worker=WORKER)
         shop.up(shop.commit("Add an api")).ended(0)
         yield shop
 

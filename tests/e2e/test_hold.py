@@ -164,6 +164,7 @@ def test_anything_else_is_refused_over_it_and_touches_nothing(shop: Shop) -> Non
     assert shop.status()["held"] is None
 
 
+@pytest.mark.slow
 def test_what_was_held_and_removed_by_hand_comes_back_with_its_promotion(shop: Shop) -> None:
     second = shop.commit("Say what is new")
     with shop.load() as load:
@@ -175,6 +176,7 @@ def test_what_was_held_and_removed_by_hand_comes_back_with_its_promotion(shop: S
     assert_none_lost(shop, load.report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["Route", "Drain"])
 def test_killed_in_its_promotion_the_same_command_ends_it(shop: Shop, step: str) -> None:
     second = shop.commit("Say what is new")
@@ -189,6 +191,7 @@ def test_killed_in_its_promotion_the_same_command_ends_it(shop: Shop, step: str)
     assert_none_lost(shop, load.report)
 
 
+@pytest.mark.slow
 def test_what_does_not_get_healthy_is_not_held_and_leaves_nothing(shop: Shop) -> None:
     broken = shop.broken("exit")
     running = shop.running_app()
@@ -199,6 +202,7 @@ def test_what_does_not_get_healthy_is_not_held_and_leaves_nothing(shop: Shop) ->
     assert_serves(shop, shop.first)
 
 
+@pytest.mark.slow
 def test_a_first_release_can_be_held_too(empty_shop: Shop) -> None:
     shop = empty_shop
     shop.up("--hold").ended(0)

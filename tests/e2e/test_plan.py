@@ -141,6 +141,7 @@ def old_shop(tmp_path: Path) -> Iterator[Shop]:
         yield shop
 
 
+@pytest.mark.slow
 def test_before_the_first_release_everything_is_new(old_shop: Shop) -> None:
     shop = old_shop
     told = planned(shop)
@@ -162,6 +163,7 @@ def test_before_the_first_release_everything_is_new(old_shop: Shop) -> None:
     assert route_diff(now, then) == told["route"]
 
 
+@pytest.mark.slow
 def test_after_recreate_nothing_seems_to_differ_either(empty_shop: Shop) -> None:
     """nginx starts beside the team's own containers: without its dependencies, which compose
     counts to its configuration."""
@@ -187,6 +189,7 @@ def test_after_recreate_nothing_seems_to_differ_either(empty_shop: Shop) -> None
     assert worker["each_bytes"] == pytest.approx(used, rel=0.2)
 
 
+@pytest.mark.slow
 def test_a_stack_that_plain_compose_started_is_told_as_it_is(empty_shop: Shop) -> None:
     shop = empty_shop
     shop.compose("up", "-d", "--wait", tag=shop.first)
@@ -203,6 +206,7 @@ def test_a_stack_that_plain_compose_started_is_told_as_it_is(empty_shop: Shop) -
     assert shop.releasekit("plan", second, "--detailed-exitcode").status == 2
 
 
+@pytest.mark.slow
 def test_without_an_nginx_there_is_no_route(empty_shop: Shop) -> None:
     shop = empty_shop
     for file, section in (
@@ -219,6 +223,7 @@ def test_without_an_nginx_there_is_no_route(empty_shop: Shop) -> None:
     assert backing(told) == dict.fromkeys(("postgres", "redis"), "starts")
 
 
+@pytest.mark.slow
 def test_an_image_that_is_not_there_yet_would_be_pulled_first(shop: Shop, tmp_path: Path) -> None:
     team = shop.checkout(tmp_path / "team")
     team.git("commit", "--quiet", "--allow-empty", "-m", "Not built yet")

@@ -16,7 +16,7 @@ from tests.e2e.shop import (
 )
 from tests.plugins.making import CANARY, pip_install, write_plugin
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ASKED = 300
 """So many requests tell a share to within some percent."""

@@ -65,6 +65,7 @@ def test_under_load_no_request_is_lost(three: Shop) -> None:
     assert [len(names) for names in ran.routes("web")] == [3, 3, 3]
 
 
+@pytest.mark.slow
 def test_behind_an_old_nginx_only_reused_connections_lose_requests(old_shop: Shop) -> None:
     shop, second, third = old_shop, old_shop.commit("Say what is new"), old_shop.commit("Say more")
     two = {"RELEASEKIT_SERVICES__WEB__REPLICAS": "2"}
@@ -79,6 +80,7 @@ def test_behind_an_old_nginx_only_reused_connections_lose_requests(old_shop: Sho
     assert all(failure["reused"] for failure in report.failures), report.failures
 
 
+@pytest.mark.slow
 def test_the_number_of_replicas_may_change_with_the_release(three: Shop) -> None:
     team, first, before = three, three.live(), 3
     second = team.commit("Say what is new")
@@ -117,6 +119,7 @@ def test_what_fails_in_its_first_or_second_batch_is_taken_back(two: Shop) -> Non
     assert load.report.releases.keys() == {first, second}
 
 
+@pytest.mark.slow
 def test_interrupted_between_two_batches_it_goes_back(two: Shop) -> None:
     team, first = two, two.live()
     second = team.commit("Say what is new")
@@ -130,6 +133,7 @@ def test_interrupted_between_two_batches_it_goes_back(two: Shop) -> None:
     assert_serves(team, first, web=2)
 
 
+@pytest.mark.slow
 def test_killed_between_two_batches_it_is_finished_or_taken_back(two: Shop) -> None:
     team, first = two, two.live()
     second = team.commit("Say what is new")

@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.lives import Lives
 from tests.e2e.shop import Shop, assert_none_lost, assert_serves
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 CHECK = "    healthcheck: # the worker"
 SETTLES = 'health = { settle = "2s" }\noverlap = false'

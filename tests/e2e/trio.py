@@ -5,10 +5,13 @@ from __future__ import annotations
 from bench.load import Load
 from tests.e2e.shop import RATE, Shop
 
-SETTINGS = """port = 9000
+API = """port = 9000
 health = { path = "/up", timeout = "30s" }
 strategy = "rolling"
-"""
+replicas = 2"""
+WORKER = """strategy = "recreate"
+overlap = false
+health = { settle = "1s" }"""
 
 _WEB = '    expose:\n      - "8080"\n'
 _WEB_AND_API = f"""\
@@ -47,6 +50,12 @@ def add_location(shop: Shop) -> None:
 
 def remove_location(shop: Shop) -> None:
     shop.edit("nginx/nginx.conf", _LOCATIONS, _LOCATION)
+
+
+def take_check(shop: Shop) -> None:
+    """The worker has no health check any more."""
+    limit = "    cpus: 0.5\n"
+    shop.edit("compose.prod.yaml", limit, f"{limit}    healthcheck: {{ disable: true }}\n")
 
 
 def clients(shop: Shop) -> Load:

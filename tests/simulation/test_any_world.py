@@ -17,6 +17,7 @@ pytestmark = pytest.mark.timeout(120)
 
 class TestBlueGreen(StrategyContract):
     strategy = BlueGreen()
+    worlds = 160
     options = (
         BlueGreenOptions(),
         BlueGreenOptions(keep_previous="running"),
@@ -30,6 +31,7 @@ class TestRecreate(StrategyContract):
 
 class TestRolling(StrategyContract):
     strategy = Rolling()
+    worlds = 160
     options = (
         RollingOptions(),
         RollingOptions(max_surge=2, max_unavailable=1),
@@ -41,17 +43,17 @@ class TestRolling(StrategyContract):
 
 class TestBlueGreenBesideOthers(StrategyContract):
     strategy = BlueGreen()
-    worlds = 120
+    worlds = 80
     services: ClassVar = {"worker": RECREATE, "api": ROLLING}
 
 
 class TestRecreateBesideOthers(StrategyContract):
     strategy = Recreate()
-    worlds = 120
+    worlds = 80
     services: ClassVar = {"web": WARM}
 
 
 class TestRollingBesideOthers(StrategyContract):
     strategy = Rolling()
-    worlds = 120
+    worlds = 80
     services: ClassVar = {"web": BLUE_GREEN, "cron": RECREATE}

@@ -30,7 +30,7 @@ PORTS = {"web": 8080, "api": 9000, "worker": None, "cron": None}
 BACKING = ("db",)
 NGINX_VERSIONS = ((1, 30, 6), (1, 22, 1))
 REQUEST_S = 0.5
-REPLICAS = (1, 2, 3, 0, 4, 5)
+REPLICAS = (1, 2, 3, 0, 1, 2, 3, 4, 5)
 WARM_UPS_S = (0.0, 0.2, 0.5, 1.0)
 SETTLES_S = (None, 0.3)
 ORDERS: tuple[Mapping[str, tuple[str, ...]], ...] = (
@@ -203,13 +203,13 @@ def _some(those: Sequence[T], number: int, least: int = 1) -> tuple[T, ...]:
 
 @st.composite
 def releases(draw: st.DrawFn, *, has_nginx: bool) -> dict[str, Target]:
-    """Three releases of one project, each with some of its services."""
+    """Three releases of one project, each with all or some of its services."""
     names = sorted(PORTS) if has_nginx else [n for n, port in PORTS.items() if port is None]
     order, alone, settle_s = draw(_picked(ORDERS, ALONE, SETTLES_S))
     targets = {}
     for release in RELEASES:
         number, *counts = draw(_picked(A_BYTE, *[REPLICAS] * len(names)))
-        chosen = _some(names, number)
+        chosen = names if number % 2 else _some(names, number // 2)
         services = tuple(
             replace(
                 service(name, count),
