@@ -11,13 +11,12 @@ import pytest
 pytest.register_assert_rewrite("tests.e2e.shop", "tests.e2e.lives")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run side by side (`-n 2`), a file's tests stay together: they share what they have set up.
-    The simulation is one whole, for it counts its worlds."""
+    """Side by side (`-n 2`) the simulation stays one whole: it counts its worlds."""
     for item in items:
-        is_simulation = item.path.parent.name == "simulation"
-        group = "simulation" if is_simulation else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+        if item.path.parent.name == "simulation":
+            item.add_marker(pytest.mark.xdist_group("simulation"))
 
 
 @pytest.fixture(autouse=True)

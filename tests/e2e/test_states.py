@@ -27,6 +27,7 @@ from tests.e2e.trio import (
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 SLOT = "releasekit.slot"
+OTHER = {"blue": "green", "green": "blue"}
 
 
 @pytest.fixture
@@ -50,8 +51,8 @@ def test_what_plain_compose_started_is_replaced_by_rolling(stack: Shop) -> None:
 
 
 def test_every_strategy_follows_every_other_whatever_is_in_the_way(team: Shop) -> None:
-    """By each of the six ways between the three, from blue-green back to it; each time a killed
-    compose has left two containers behind where the release is to go."""
+    """By each of the six ways between the three, from blue-green back to it. A killed compose has
+    left two containers behind wherever there is but one place for the release to go."""
     backing, shas = team.backing(), [team.commit("Say what is new"), team.commit("Say more")]
 
     def release(strategy: str) -> None:
@@ -190,13 +191,15 @@ def kill_amid_start(shop: Shop, sha: str, *args: str) -> None:
 def leave(shop: Shop, strategy: str) -> set[str]:
     """Two containers of the web service where a release by this strategy goes, one of them
     running, as a killed compose leaves them: one that is to replace another is called
-    `<12 hex>_<name>` until that is gone. Their names."""
+    `<12 hex>_<name>` until that is gone. Their names; none where it has the choice."""
     like = next(n for n, c in shop.running_app().items() if c.service == "web")
     (found,) = json.loads(docker("inspect", like))
     labels = found["Config"]["Labels"]
     project, slot = shop.name, ""
     if strategy != "recreate":
-        project, slot = f"{shop.name}-releases", {"green": "blue"}.get(labels[SLOT], "green")
+        if not labels[SLOT]:
+            return set()  # from its plain name it goes to either slot
+        project, slot = f"{shop.name}-releases", OTHER[labels[SLOT]]
     service = "web" + (f"-{slot}" if slot else "")
     labels |= {"com.docker.compose.project": project, "com.docker.compose.service": service}
     options = [f"--label={label}={value}" for label, value in {**labels, SLOT: slot}.items()]

@@ -12,15 +12,16 @@ from tests.e2e.shop import Shop, assert_none_lost, assert_orders_kept, assert_se
 
 pytestmark = pytest.mark.e2e
 
-ROUNDS = 20
+ROUNDS = [6, pytest.param(20, marks=pytest.mark.slow)]
 PAUSE_S = 0.02
 
 
-def test_twenty_releases_under_load_lose_no_request(shop: Shop) -> None:
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_releases_under_load_lose_no_request(shop: Shop, rounds: int) -> None:
     second = shop.commit("Say what is new", headline="Strawberries are here")
     before = shop.backing()
     with shop.load() as load:
-        for sha, _ in zip(cycle((second, shop.first)), range(ROUNDS), strict=False):
+        for sha, _ in zip(cycle((second, shop.first)), range(rounds), strict=False):
             shop.up(sha).ended(0)
             assert_serves(shop, sha)
     assert_none_lost(shop, load.report)
@@ -28,12 +29,15 @@ def test_twenty_releases_under_load_lose_no_request(shop: Shop) -> None:
     assert shop.backing() == before
 
 
-def test_with_an_old_nginx_only_reused_connections_lose_requests(old_shop: Shop) -> None:
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_with_an_old_nginx_only_reused_connections_lose_requests(
+    old_shop: Shop, rounds: int
+) -> None:
     shop = old_shop
     second = shop.commit("Say what is new", headline="Strawberries are here")
     before = shop.backing()
     with shop.load() as load, FreshOrders(shop) as orders:
-        for sha, _ in zip(cycle((second, shop.first)), range(ROUNDS), strict=False):
+        for sha, _ in zip(cycle((second, shop.first)), range(rounds), strict=False):
             shop.up(sha).ended(0)
             assert_serves(shop, sha)
     report = load.report

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(120)
 
 class TestBlueGreen(StrategyContract):
     strategy = BlueGreen()
-    worlds = 160
+    worlds = 140
     options = (
         BlueGreenOptions(),
         BlueGreenOptions(keep_previous="running"),
@@ -31,7 +31,7 @@ class TestRecreate(StrategyContract):
 
 class TestRolling(StrategyContract):
     strategy = Rolling()
-    worlds = 160
+    worlds = 140
     options = (
         RollingOptions(),
         RollingOptions(max_surge=2, max_unavailable=1),
@@ -43,17 +43,17 @@ class TestRolling(StrategyContract):
 
 class TestBlueGreenBesideOthers(StrategyContract):
     strategy = BlueGreen()
-    worlds = 80
+    worlds = 70
     services: ClassVar = {"worker": RECREATE, "api": ROLLING}
 
 
 class TestRecreateBesideOthers(StrategyContract):
     strategy = Recreate()
-    worlds = 80
+    worlds = 70
     services: ClassVar = {"web": WARM}
 
 
 class TestRollingBesideOthers(StrategyContract):
     strategy = Rolling()
-    worlds = 80
+    worlds = 70
     services: ClassVar = {"web": BLUE_GREEN, "cron": RECREATE}

@@ -14,7 +14,7 @@ from releasekit.release import short
 from releasekit.strategies.mixed import Chosen
 from releasekit.target import Target
 from releasekit.testing.simulator import SIMULATED, Ended, Simulator
-from releasekit.testing.world import App, Fault
+from releasekit.testing.world import App, Fault, Moment
 from releasekit.testing.worlds import Start
 
 
@@ -148,25 +148,33 @@ class Story:
     def _must_have_kept_the_order(self, target: Target, up: dict[str, tuple[str, str]]) -> None:
         """What a service comes after ran, all of it, and was proven before it started; and what
         may not overlap started when no other release of it ran."""
-        unproven: set[str] = set()
+        ready = {name for name, (_, release) in up.items() if release == target.release}
         for moment in self.world.history:
-            name, place = moment.name, (moment.service, moment.release)
-            if moment.what != "starts":
-                unproven.discard(name)
-                if moment.what == "stops":
+            name = moment.name
+            match moment.what:
+                case "proven":
+                    ready |= {name} if moment.release == target.release else set()
+                case "stops" | "exits":
+                    # What exits after it was proven is nothing that a plan can know.
+                    ready -= {name} if moment.what == "stops" else set()
                     up.pop(name, None)
-                continue
-            service = target.service(moment.service)
-            others = [n for n, (s, r) in up.items() if s == service.name and r != moment.release]
-            if not service.overlaps:
-                self.must(not others, f"{name} started while {', '.join(others)} ran")
-            if moment.release == target.release:
-                for earlier in map(target.service, service.after):
-                    own = {n for n, there in up.items() if there == (earlier.name, target.release)}
-                    is_there = len(own) >= earlier.replicas and not unproven & own
-                    self.must(is_there, f"{name} started before {earlier.name} was healthy")
-            up[name] = place
-            unproven.add(name)
+                case "starts":
+                    self._must_be_its_turn(moment, target, up, ready)
+                    up[name] = (moment.service, moment.release)
+
+    def _must_be_its_turn(
+        self, moment: Moment, target: Target, up: Mapping[str, tuple[str, str]], ready: Set[str]
+    ) -> None:
+        service = target.service(moment.service)
+        others = [n for n, (s, r) in up.items() if s == service.name and r != moment.release]
+        if not service.overlaps:
+            self.must(not others, f"{moment.name} started while {', '.join(others)} ran")
+        if moment.release != target.release:
+            return
+        for earlier in map(target.service, service.after):
+            names = [{*target.replicas(earlier, slot)} for slot in (*SLOTS, PLAIN)]
+            is_ready = any(those <= ready for those in names)
+            self.must(is_ready, f"{moment.name} started before {earlier.name} was healthy")
 
 
 def _is_whole(release: Target, service: str, names: Set[str]) -> bool:

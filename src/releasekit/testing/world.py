@@ -25,6 +25,7 @@ CALL_S = 0.05
 LONG_AGO = -1e9
 
 When = Literal["before", "midway", "after"]
+What = Literal["starts", "proven", "stops", "exits"]
 
 
 class Killed(BaseException):  # no Exception: nothing may handle it
@@ -100,10 +101,11 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What became of a container: it "starts", is "proven" healthy by a probe, or "stops"."""
+    """What became of a container: it "starts", is "proven" healthy by a probe, "stops", or
+    "exits" by itself."""
 
     at: float
-    what: Literal["starts", "proven", "stops"]
+    what: What
     service: str
     name: str
     release: str
@@ -181,16 +183,16 @@ class World:
         self.note("starts", container)
         self._count()
 
-    def halt(self, container: Container) -> None:
+    def halt(self, container: Container, what: What = "stops") -> None:
         if container.running:
             container.running = False
-            self.note("stops", container)
+            self.note(what, container)
 
     def delete(self, container: Container) -> None:
         self.halt(container)
         del self.containers[container.name]
 
-    def note(self, what: Literal["starts", "proven", "stops"], c: Container) -> None:
+    def note(self, what: What, c: Container) -> None:
         """Write down what became of a container."""
         self.history.append(Moment(self.clock.now(), what, c.service, c.name, c.release))
         if what != "proven":
@@ -288,7 +290,7 @@ class World:
         for container in self._running:
             app = self._app(container)
             if app.fate == "exits" and now >= container.since + app.warm_up_s:
-                self.halt(container)
+                self.halt(container, "exits")
         self.workers = [workers for workers in self.workers if workers.ends_at > now]
         for workers in self.workers:
             workers.refresh(self, now)
