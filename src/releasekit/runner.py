@@ -229,7 +229,7 @@ class Runner:
                 deadline_s=CONFIRM_DEADLINE_S,
                 clock=self.clock,
                 on_detail=tell,
-                longest_pause_s=0.05,
+                longest_pause_s=0.02,
             )
         except DeadlineExceeded as error:
             raise RouteRefused(f"nginx does not serve the route: {error.message}") from error

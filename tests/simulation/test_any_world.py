@@ -27,6 +27,7 @@ class TestBlueGreen(StrategyContract):
 
 class TestRecreate(StrategyContract):
     strategy = Recreate()
+    worlds = 120
 
 
 class TestRolling(StrategyContract):

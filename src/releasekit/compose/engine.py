@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,8 @@ class ComposeEngine:
         self._bundles = {bundle.id: bundle}
         self._since: dict[tuple[str, object], float] = {}
         """When a container was first seen running, by its id and the start that it runs since."""
+        self._released: set[str] = set()
+        """The ids that are known to be of a release's own containers."""
 
     def containers(self) -> tuple[ContainerInspectResult, ...]:
         """Every container of the project and of its slots, running or not."""
@@ -60,7 +62,16 @@ class ComposeEngine:
         )
         ours = (self._project, f"{self._project}-releases")
         rows = (line.partition(" ") for line in listed.splitlines())
-        return self._docker.inspect([key for key, _, project in rows if project in ours])
+        found = self._docker.inspect([key for key, _, project in rows if project in ours])
+        self._know(found)
+        return found
+
+    def _know(self, containers: Iterable[ContainerInspectResult]) -> None:
+        self._released |= {
+            str(container.id)
+            for container in containers
+            if observe.LABEL_RELEASE in observe.labels_of(container)
+        }
 
     def observe(self) -> tuple[tuple[Replica, ...], tuple[Backing, ...]]:
         containers = self.containers()
@@ -235,13 +246,9 @@ class ComposeEngine:
 
     def remove(self, ids: Sequence[str]) -> None:
         # Only a release's own: what plain compose started may keep data in an anonymous volume.
-        released = {
-            str(container.id)
-            for container in self._docker.inspect(ids)
-            if observe.LABEL_RELEASE in observe.labels_of(container)
-        }
-        ours = [each for each in ids if each in released]
-        others = [each for each in ids if each not in released]
+        self._know(self._docker.inspect([key for key in ids if key not in self._released]))
+        ours = [key for key in ids if key in self._released]
+        others = [key for key in ids if key not in self._released]
         if ours:
             self._docker.do("container", "rm", "--volumes", *ours)
         if others:
