@@ -14,7 +14,8 @@ demo: venv engine images ## release the example shop, watch it, break it, roll i
 	$(bin)/python examples/shop/demo.py
 
 test: venv engine images lint ## lint, then all tests but the slow ones; some with ARGS="-k rollback"
-	$(bin)/pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
+	$(if $(ARGS),,$(bin)/pytest tests/simulation) # by itself: it counts its worlds
+	$(bin)/pytest -n 2 --dist loadgroup -m "not slow" $(or $(ARGS),--ignore=tests/simulation)
 
 slow: venv engine images ## the end-to-end tests that `make test` has no time for
 	$(bin)/pytest -n 2 --dist loadgroup -m slow $(ARGS)

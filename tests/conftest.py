@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from functools import cache
 
 import pytest
 
 # Here, before anybody imports them: their assertions tell what they compared.
 pytest.register_assert_rewrite("tests.e2e.shop", "tests.e2e.lives")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Side by side (`-n 2`) the simulation stays one whole: it counts its worlds. A wrapper, for
-    pytest-xdist reads the marks before any other hook."""
-    for item in items:
-        if item.path.parent.name == "simulation":
-            item.add_marker(pytest.mark.xdist_group("simulation"))
-    return (yield)
 
 
 @pytest.fixture(autouse=True)
