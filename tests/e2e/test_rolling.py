@@ -44,7 +44,7 @@ def two(team: Shop) -> Shop:
 
 def standing(team: Shop, replicas: int) -> Shop:
     scaled(team, replicas)
-    team.up(team.live() or team.first).ended(0)
+    team.up(team.first).ended(0)
     return team
 
 
