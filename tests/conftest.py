@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 # Here, before anybody imports them: their assertions tell what they compared.
-pytest.register_assert_rewrite("tests.e2e.shop", "tests.e2e.lives")
+pytest.register_assert_rewrite("tests.contract.nginx_stage", "tests.e2e.lives", "tests.e2e.shop")
 
 
 @pytest.fixture(autouse=True)

@@ -216,9 +216,12 @@ class _World:
         before, after = ({*_weighed(route)} for route in (self.route, step.upstreams))
         if {share for share in before ^ after if share[1] in self.running}:
             self.broken("an announcement moves no traffic", str(step))
-        for name in sorted({name for u in step.upstreams for name in u.preview} - self.healthy):
-            self.broken("only what was proven healthy is shown on preview", name)
+        self._must_be_fit_to_show(step.upstreams)
         self.route = step.upstreams
+
+    def _must_be_fit_to_show(self, upstreams: tuple[Upstream, ...]) -> None:
+        for name in sorted({name for u in upstreams for name in u.preview} - self.healthy):
+            self.broken("only what was proven healthy is shown on preview", name)
 
     def _must_be_weighed(self, upstreams: tuple[Upstream, ...]) -> None:
         for u in upstreams:
@@ -227,6 +230,7 @@ class _World:
 
     def _route(self, step: Route) -> None:
         self._must_be_weighed(step.upstreams)
+        self._must_be_fit_to_show(step.upstreams)
         for _, name in _pairs(step.upstreams):
             if name not in self.running:
                 self.broken("the route names only what runs", name)
@@ -257,8 +261,10 @@ class _World:
 
         The team's own files name all services: nginx takes a first route whole or not at all.
         """
+        if not self.has_served:
+            return self._wanted - self.downtime
         served = {s for s, name in _pairs(self.route) if name in self.running}
-        return ((self._wanted & served) if self.has_served else self._wanted) - self.downtime
+        return (served & self.target.asked) - self.downtime
 
     def _is_target(self, upstreams: tuple[Upstream, ...]) -> bool:
         return all(self.running.get(name) == self.target.release for name in _names(upstreams))
@@ -309,11 +315,10 @@ class _World:
         self.is_marked = self.has_marked = True
 
     def _serves_target(self) -> bool:
-        wanted = self._wanted
-        if not self.has_nginx or not wanted:
+        if not self.has_nginx:
             return not self._missing(self.running)
         served = {service for service, _ in _pairs(self.route)}
-        return wanted <= served and self._is_target(self.route)
+        return self._wanted <= served and self._is_target(self.route)
 
     def _missing(self, names: Collection[str]) -> list[str]:
         """The target's services that have not all their replicas among `names`, in any slot."""

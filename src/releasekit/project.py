@@ -105,7 +105,8 @@ class Project:
         site = self._workspace.site(bundle)
         survey = Survey(self._workspace.host, site, draft, bundle)
         observed, facts = together(site.observe, survey.facts)
-        site.require_route(bundle.target(), observed)
+        on_preview = hold and self._workspace.shows_previews
+        site.require_route(bundle.target(), observed, on_preview=on_preview)
         adopted = self._workspace.adopted(observed, draft)
         known = adopted.known(observed) if adopted else observed
         held, is_asked = self._held(draft.project), bool(strategy or options)
@@ -145,7 +146,8 @@ class Project:
             mix = self._mix_over(held, pinned.bundle, mix, is_asked=is_asked)
             site = self._workspace.site(pinned.bundle)
             observed = site.observe()
-            site.require_route(pinned.bundle.target(), observed)
+            on_preview = hold and self._workspace.shows_previews
+            site.require_route(pinned.bundle.target(), observed, on_preview=on_preview)
             adopted = self._workspace.adopted(observed, draft)
             known = adopted.known(observed) if adopted is not None else observed
             # A plan that is refused is refused before anything is written.

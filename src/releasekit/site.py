@@ -71,11 +71,16 @@ class Site:
             held=journals.held(records),
         )
 
-    def require_route(self, target: Target, observed: Observed) -> None:
-        """Raise `SettingsError` when nginx would not load a route to `target`."""
-        if self.router is None or observed.nginx is None or observed.nginx.loaded is not None:
+    def require_route(self, target: Target, observed: Observed, *, on_preview: bool) -> None:
+        """Raise `SettingsError` when nginx would not load a route to `target`, or would not show
+        it `on_preview`: which it does only when it has loaded a route."""
+        if self.router is None or observed.nginx is None:
             return
-        problem = self.router.problem([s.name for s in target.services if s.port is not None])
+        asked, problem = sorted(target.asked), ""
+        if observed.nginx.loaded is None:
+            problem = self.router.problem(asked)
+        elif on_preview and asked:
+            problem = self.router.preview_problem(asked)
         if problem:
             raise SettingsError([problem])
 

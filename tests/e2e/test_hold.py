@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -200,6 +201,17 @@ def test_what_does_not_get_healthy_is_not_held_and_leaves_nothing(shop: Shop) ->
     assert shop.running_app() == running
     assert shop.status()["held"] is None
     assert_serves(shop, shop.first)
+
+
+def test_a_preview_that_nobody_would_see_is_refused_before_anything_is_touched(
+    stack: Shop, tmp_path: Path
+) -> None:
+    team = stack.checkout(tmp_path / "team", RELEASEKIT_NGINX__PREVIEW="true")
+    second, before = team.commit("Say what is new"), team.containers()
+    ran = team.up("--hold", second).ended(2)
+    assert "nginx passes nothing to $releasekit_web" in ran.result["message"]
+    assert "`proxy_pass http://$releasekit_web;`" in ran.result["message"]
+    assert team.containers() == before
 
 
 @pytest.mark.slow

@@ -228,6 +228,15 @@ def test_a_preview_moves_no_traffic() -> None:
     assert rules(changed(late)) == set()
 
 
+def test_a_route_shows_on_preview_only_what_was_proven_healthy() -> None:
+    web = replace(_web("blue"), preview=("shop-releases-web-green-9",))
+
+    def shows(steps: Sequence[Step]) -> Iterable[Step]:
+        return [Route((web,), "as it is"), ConfirmRoute((web,), "still"), *steps]
+
+    assert PREVIEW in rules(changed(shows))
+
+
 # A watch
 
 WATCHED = "what is watched can still be taken back"
@@ -275,3 +284,21 @@ def test_a_service_that_is_scaled_to_nothing_needs_nobody_in_the_route() -> None
     assert rules(plan, to=NOTHING) == set()
     routed = [step.upstreams for step in plan.steps if isinstance(step, Route)]
     assert routed[-1] == (Upstream("web", ()),)
+
+
+def test_a_service_that_is_scaled_to_nothing_is_declared() -> None:
+    plan = replace(Mix.single(BlueGreen()).plan(OBSERVED, NOTHING), downtime=("cron",))
+    assert "the route is never empty" in rules(plan, to=NOTHING)
+
+
+def test_a_release_of_which_users_ask_nothing_ends_with_an_empty_route() -> None:
+    def untouched(steps: Sequence[Step]) -> Iterable[Step]:
+        return (
+            step
+            for step in steps
+            if not isinstance(step, Route | ConfirmRoute)
+            and not (isinstance(step, Stop) and step.replicas[0].service == "web")
+        )
+
+    plan = Mix.single(BlueGreen()).plan(OBSERVED, NOTHING)
+    assert "the plan ends at its target" in rules(changed(untouched, plan), to=NOTHING)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from releasekit.nginx.include import include_problem
+from releasekit.nginx.include import include_problem, preview_problem
 
 PATH = "/etc/nginx/releasekit/releasekit.conf"
 GOOD = "nginx: configuration file /etc/nginx/nginx.conf test is successful\n"
@@ -71,3 +71,37 @@ def test_a_configuration_that_is_broken_otherwise_is_left_to_nginx_to_tell() -> 
     refused = 'nginx: [emerg] host not found in upstream "grafana" in /etc/nginx/nginx.conf:31\n'
 
     assert include_problem(refused, PATH, ["web"]) == ""
+
+
+MANAGED = f"# configuration file {PATH}:\nmap $x $releasekit_web {{\n}}\n"
+
+
+@pytest.mark.parametrize(
+    "http",
+    [
+        "proxy_pass http://$releasekit_web;",
+        "location /api/ { proxy_pass http://$releasekit_web$request_uri; }",
+        "set $to $releasekit_api;",
+    ],
+)
+def test_a_preview_is_seen_when_the_configuration_names_a_variable_of_ours(http: str) -> None:
+    assert preview_problem(dump(http) + MANAGED, PATH, ["api", "web"]) == ""
+
+
+def test_of_a_broken_configuration_nothing_is_said_about_previews() -> None:
+    assert preview_problem("nginx: [emerg] unexpected end of file\n", PATH, ["web"]) == ""
+
+
+@pytest.mark.parametrize(
+    "http",
+    [
+        "proxy_pass http://web;",
+        "# proxy_pass http://$releasekit_web;",
+        "proxy_pass http://$releasekit_website;",
+    ],
+)
+def test_a_preview_that_nobody_would_see_is_told_with_the_line_to_say(http: str) -> None:
+    problem = preview_problem(dump(http) + MANAGED, PATH, ["api", "web"])
+
+    assert "nothing to $releasekit_api or $releasekit_web" in problem
+    assert "`proxy_pass http://$releasekit_api;`" in problem

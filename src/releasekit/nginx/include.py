@@ -32,6 +32,25 @@ def include_problem(dump: str, path: str, services: Collection[str]) -> str:
     )
 
 
+def preview_problem(dump: str, path: str, services: Collection[str]) -> str:
+    """Why nginx, whose `nginx -T` printed `dump`, would show no preview of any of `services`: only
+    the managed file at `path` names their variables; "" when it would, or is broken."""
+    if _GOOD not in dump:
+        return ""
+    _, *parts = _FILE.split(dump)
+    theirs = "".join(
+        text for file, text in zip(parts[::2], parts[1::2], strict=True) if file != path
+    )
+    names = sorted(f"${variable(service)}" for service in services)
+    if any(re.search(rf"^[^#\n]*{re.escape(name)}\b", theirs, re.MULTILINE) for name in names):
+        return ""
+    return (
+        f"nginx.preview is on, and nginx passes nothing to {' or '.join(names)}, so a preview "
+        f"would show what users get: say `proxy_pass http://{names[0]};` in its configuration, or "
+        "switch nginx.preview off"
+    )
+
+
 def _matches(dump: str, path: str) -> Iterator[bool]:
     """For each include, whether it takes `path` in. nginx reads a relative one from the folder of
     its main configuration file, which it prints first."""

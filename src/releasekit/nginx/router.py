@@ -11,7 +11,7 @@ from releasekit.errors import CommandFailed, EngineError
 from releasekit.nginx.container import Container, Process
 from releasekit.nginx.control import ControlServer
 from releasekit.nginx.draft import SOME_HOST, placed, shown
-from releasekit.nginx.include import include_problem
+from releasekit.nginx.include import include_problem, preview_problem
 from releasekit.nginx.managed import ManagedFile
 from releasekit.nginx.preview import previews
 from releasekit.nginx.render import (
@@ -100,6 +100,11 @@ class NginxRouter:
             self._container.managed_path,
             services if is_there else (),
         )
+
+    def preview_problem(self, services: Sequence[str]) -> str:
+        """Why nginx, as it is configured, would show no preview of `services`; "" if it would."""
+        dump = self._container.dump(self._file.nginx, placeholder(services))
+        return preview_problem(dump, self._container.managed_path, services)
 
     def apply(self, upstreams: Sequence[Upstream]) -> bool:
         names = sorted(Route(tuple(upstreams)).resolved)
