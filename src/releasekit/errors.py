@@ -20,6 +20,7 @@ ReleasekitError
 │   └── RouteRefused          nginx refused the route, or does not serve it
 ├── ReleaseFailed             the release failed; the previous one serves (exit 1)
 ├── NeedsPerson               it cannot go on by itself (exit 3)
+│   └── MigrationUnfinished   a migration began and was not seen to end
 ├── Locked                    somebody else's release is under way (exit 4)
 └── Interrupted               stopped by a signal; the previous release serves (exit 130)
 """
@@ -151,6 +152,10 @@ class NeedsPerson(ReleasekitError):
     ) -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
+
+
+class MigrationUnfinished(NeedsPerson):
+    pass
 
 
 class Locked(ReleasekitError):

@@ -12,7 +12,7 @@ from releasekit.forecast import BackingForecast, BackingState, MemoryShare, Serv
 from releasekit.nginx.render import FILE, Peer
 from releasekit.observed import Observed, Replica, Upstream
 from releasekit.plan import Plan
-from releasekit.steps import Announce, EnsureBacking, Remove, Route, Start, Stop
+from releasekit.steps import Announce, EnsureBacking, Remove, Route, RunOnce, Start, Stop
 from releasekit.strategies.mixed import Mix
 from releasekit.target import Target
 
@@ -119,6 +119,9 @@ def more_than_now(observed: Observed, target: Target, plan: Plan) -> Iterator[Co
     now = Counter(running.values())
     for step in plan.steps:
         match step:
+            case RunOnce():
+                yield Counter([*running.values(), step.service]) - now
+                continue
             case Start():
                 running |= {name: service for service, name in _started(step, target)}
             case Stop() | Remove():

@@ -15,7 +15,7 @@ from releasekit.ports import Clock, Host
 
 SCHEMA = 1
 
-OF_A_RELEASE = ("commit", "hold")
+OF_A_RELEASE = ("commit", "hold", "migration")
 """The records that decide what a release is taken for."""
 
 
@@ -139,6 +139,21 @@ def held(records: Iterable[Mapping[str, Any]]) -> str:
     """The id of the release that is held before its cutover; "" when there is none."""
     found = hold(records)
     return str(found["release"]) if found is not None else ""
+
+
+def migrated(records: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """The ids of the releases whose migration ended well, or was said to have, by a person."""
+    ended = (r for r in records if r["event"] == "migration" and r.get("state") == "done")
+    return frozenset(str(record["release"]) for record in ended)
+
+
+def unfinished(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The record of the migration that began and did not end, and of which no person has said how
+    it is to go on; None when there is none."""
+    newest = None
+    for record in records:
+        newest = record if record["event"] == "migration" else newest
+    return newest if newest is not None and newest.get("state") == "begins" else None
 
 
 def cut_short(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:

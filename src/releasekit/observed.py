@@ -138,6 +138,8 @@ class Observed:
     """The ids of all releases that were ever committed to: the others are leftovers of failures."""
     held: str = ""
     """The id of the release that is held before its cutover, as recorded; "" when there is none."""
+    migrated: frozenset[str] = frozenset()
+    """The ids of the releases whose migration ended well, as recorded."""
 
     def only(self, services: Collection[str]) -> Observed:
         """What there is of these services, as if there were no others."""

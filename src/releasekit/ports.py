@@ -131,6 +131,14 @@ class Engine(Protocol):
         (healthy, where they tell)."""
         ...
 
+    def run_once(self, release: str, service: str, deadline_s: float) -> None:
+        """Run a stored release's migration to its end, in a container like one of `service`.
+
+        Raises `StepFailed` when it ended and not well, or never began; after any other error
+        nobody knows how it ended.
+        """
+        ...
+
     def start(self, release: str, slot: str, replicas: Sequence[tuple[str, int]]) -> None:
         """Start a stored release's app services, (service, count) pairs, in one call."""
         ...

@@ -21,6 +21,7 @@ from releasekit.together import together
 if TYPE_CHECKING:
     from releasekit.bundle import Bundle
     from releasekit.forecast import Forecast
+    from releasekit.migrating import Decision
     from releasekit.run import Run
     from releasekit.settings import Settings
     from releasekit.site import Site
@@ -94,13 +95,16 @@ class Project:
         strategy: str | None = None,
         options: Mapping[str, Any] | None = None,
         hold: bool = False,
+        migration: Decision | None = None,
     ) -> Forecast:
         """What `up` would do; changes nothing."""
+        from releasekit.migrating import decided
         from releasekit.run import planned
         from releasekit.survey import Survey
 
         mix = self._mix(strategy, options=options)
         draft = self._workspace.draft(self._immutable(release), mix)
+        unfinished = self._workspace.unfinished(draft.project, migration)
         bundle = self._workspace.pinned(draft).bundle
         site = self._workspace.site(bundle)
         survey = Survey(self._workspace.host, site, draft, bundle)
@@ -109,6 +113,7 @@ class Project:
         site.require_route(bundle.target(), observed, on_preview=on_preview)
         adopted = self._workspace.adopted(observed, draft)
         known = adopted.known(observed) if adopted else observed
+        known = decided(known, unfinished, migration)
         held, is_asked = self._held(draft.project), bool(strategy or options)
         mix = self._mix_over(held, bundle, mix, is_asked=is_asked)
         plan = planned(mix, known, bundle.target(), self._workspace, hold=hold)
@@ -121,18 +126,22 @@ class Project:
         strategy: str | None = None,
         options: Mapping[str, Any] | None = None,
         hold: bool = False,
+        migration: Decision | None = None,
         stop: threading.Event | None = None,
     ) -> Outcome:
         """Release it. When `stop` is set the run ends at the next safe point.
 
         `strategy` beats the settings' one for all services that have none of their own there;
         `options` go to each strategy that knows them. With `hold` it comes up and is proven
-        healthy, and no user gets it before `promote`, or another `up` of the same.
+        healthy, and no user gets it before `promote`, or another `up` of the same. `migration` is
+        what a person found out of one that was not seen to end: it is "done", or to run "again".
 
         Raises `ReleaseFailed` (the previous release serves), `Interrupted` (likewise),
-        `NeedsPerson`, `Locked`, or a `UsageError` before anything was touched: `Held` when another
-        release is held.
+        `NeedsPerson` (before anything was touched where a migration was not seen to end),
+        `Locked`, or a `UsageError` before anything was touched: `Held` when another release is
+        held.
         """
+        from releasekit.migrating import decided
         from releasekit.run import planned
 
         mix = self._mix(strategy, options=options)
@@ -140,6 +149,7 @@ class Project:
         with self._workspace.locked(draft.project, f"up {short(release.tag)}"):
             held = self._held(draft.project)
             self._require_free(held, release.tag)
+            unfinished = self._workspace.unfinished(draft.project, migration)
             run = self._begin("up", draft.project, release)
             pinned = self._workspace.pinned(self._workspace.pulled(draft, self._events))
             is_asked = bool(strategy or options)
@@ -150,10 +160,13 @@ class Project:
             site.require_route(pinned.bundle.target(), observed, on_preview=on_preview)
             adopted = self._workspace.adopted(observed, draft)
             known = adopted.known(observed) if adopted is not None else observed
+            known = decided(known, unfinished, migration)
             # A plan that is refused is refused before anything is written.
             planned(mix, known, pinned.bundle.target(), self._workspace, hold=hold)
             if adopted is not None:
                 self._adopt(adopted, site)
+            if unfinished is not None and migration is not None:
+                self._workspace.decide(draft.project, unfinished, migration, self._who())
             pinned.save(site.store)
             ends = stop or threading.Event()
             return run.to(pinned.bundle, mix, site, known, ends, hold=hold)
@@ -179,6 +192,7 @@ class Project:
                     f"{short(held['release'])} is held, and no longer stored on this host",
                     hint="`releasekit abort`, then release it once more",
                 )
+            self._workspace.unfinished(name, None)
             mix = restored(held["strategies"])
             run = self._begin("promote", name, bundle.release)
             site = self._workspace.site(bundle)
@@ -242,12 +256,13 @@ class Project:
     def status(self) -> Status:
         """What serves now; reads only."""
         site = self._workspace.current_site()
-        observed, record = site.observe(), journals.hold(site.journal.records())
+        observed, records = site.observe(), site.journal.records()
+        record, unfinished = journals.hold(records), journals.unfinished(records)
         if record is None:
-            return status_of(observed)
+            return status_of(observed, unfinished=unfinished)
         replicas = [replica.name for replica in observed.of(record["release"])]
         peers = site.engine.peers(replicas) if replicas else {}
-        return status_of(observed, hold_of(record, observed, peers))
+        return status_of(observed, hold_of(record, observed, peers), unfinished)
 
     def history(self) -> tuple[HistoryEntry, ...]:
         """Every run that changed something, newest first."""

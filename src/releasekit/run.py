@@ -14,6 +14,7 @@ from releasekit import holding
 from releasekit.check import checked_plan
 from releasekit.errors import (
     Interrupted,
+    MigrationUnfinished,
     NeedsPerson,
     ReleaseFailed,
     ReleasekitError,
@@ -259,4 +260,6 @@ def _failure(
     now = f"{short(serving)} serves as before" if wanted else "nothing serves: it was the first"
     if isinstance(error, Interrupted):
         return Interrupted(f"{what}; {now}", hint=hint)
+    if isinstance(error, MigrationUnfinished):
+        return MigrationUnfinished(f"{what}; {now}", hint=hint, reason=error)
     return ReleaseFailed(f"{what}; {now}", reason=error, serving=serving, hint=hint)

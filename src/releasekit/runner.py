@@ -11,9 +11,11 @@ from typing import assert_never
 from releasekit.errors import (
     DeadlineExceeded,
     Interrupted,
+    MigrationUnfinished,
     NeverHealthy,
     ReleasekitError,
     RouteRefused,
+    StepFailed,
 )
 from releasekit.events import (
     DowntimeMeasured,
@@ -24,6 +26,7 @@ from releasekit.events import (
     Warned,
 )
 from releasekit.journal import Journal
+from releasekit.migrating import NEXT
 from releasekit.plan import Plan
 from releasekit.ports import Clock, Engine, Router
 from releasekit.steps import (
@@ -37,6 +40,7 @@ from releasekit.steps import (
     Pull,
     Remove,
     Route,
+    RunOnce,
     Start,
     Step,
     Stop,
@@ -129,6 +133,8 @@ class Runner:
                 self.engine.pull(step.images)
             case EnsureBacking():
                 self.engine.ensure_backing(plan.release, step.services)
+            case RunOnce():
+                self._run_once(step, run)
             case Start():
                 self.engine.start(step.release, step.slot, step.replicas)
             case Announce():
@@ -156,6 +162,21 @@ class Runner:
                 self.journal.write("commit", run, release=step.release)
             case _:
                 assert_never(step)
+
+    def _run_once(self, step: RunOnce, run: str) -> None:
+        """Only an end that was seen is recorded as one: what has none needs a person."""
+        facts = {"release": step.release, "service": step.service}
+        self.journal.write("migration", run, state="begins", **facts)
+        try:
+            self.engine.run_once(step.release, step.service, step.deadline_s)
+        except StepFailed:
+            self.journal.write("migration", run, state="failed", **facts)
+            raise
+        except ReleasekitError as error:
+            raise MigrationUnfinished(
+                f"nobody knows how its migration ended: {error.message}", hint=NEXT
+            ) from error
+        self.journal.write("migration", run, state="done", **facts)
 
     @property
     def _routed(self) -> Router:

@@ -60,6 +60,11 @@ def _listed(value: object) -> object:
     return value
 
 
+def _words(value: object) -> object:
+    """Text as the words of a command, as a shell would split it."""
+    return shlex.split(value) if isinstance(value, str) else value
+
+
 def _like(pattern: str, what: str) -> AfterValidator:
     """Text that matches from end to end; the error says what it must be, never what it was."""
 
@@ -99,6 +104,11 @@ ProjectName = Annotated[
     ),
 ]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
+Words = Annotated[
+    tuple[Annotated[str, _like(r"[^\x00]+", "text, not empty")], ...],
+    BeforeValidator(_words),
+    Field(min_length=1),
+]
 ImageTags = Annotated[tuple[ImageTag, ...], BeforeValidator(_listed)]
 HttpStatuses = Annotated[tuple[HttpStatus, ...], BeforeValidator(_listed), Field(min_length=1)]
 
@@ -172,6 +182,24 @@ class NginxSettings(_Table):
     """Whether a release that is held can be tried through nginx, by who knows a secret."""
 
 
+class PreReleaseSettings(_Table):
+    """A command that runs once per release, before anything of it starts: its migration."""
+
+    service: ServiceName
+    """The app service that it runs in a container of: the new release's image, its environment,
+    its networks and volumes."""
+    run: Words
+    """The command."""
+    timeout: Annotated[Duration, Field(gt=0)] = 600.0
+    """How long it may take; then it is ended, and the release fails."""
+
+
+class HooksSettings(_Table):
+    """What is run beside the release itself."""
+
+    pre_release: PreReleaseSettings | None = None
+
+
 class Settings(_Table):
     """The settings of a project. Paths are on the host, from the project's folder."""
 
@@ -195,6 +223,7 @@ class Settings(_Table):
     """Where bundles, journal and nginx folder are kept, for all projects."""
     services: dict[str, ServiceSettings] = {}
     """Refinements of app services, by name."""
+    hooks: HooksSettings = HooksSettings()
     nginx: NginxSettings | None = None
     """The nginx in front; else the compose service `nginx`, if there is one."""
 

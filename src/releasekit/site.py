@@ -69,6 +69,7 @@ class Site:
             current=stack[-1] if stack else "",
             committed=journals.ever_committed(records),
             held=journals.held(records),
+            migrated=journals.migrated(records),
         )
 
     def require_route(self, target: Target, observed: Observed, *, on_preview: bool) -> None:

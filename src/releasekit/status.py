@@ -16,13 +16,21 @@ PREVIEW_HEADER = "X-Releasekit-Preview"
 """Where a request through nginx carries the secret of a preview."""
 
 
-def status_of(observed: Observed, hold: Hold | None = None) -> Status:
-    """The live release, the one that is held, and whatever does not fit together."""
+def status_of(
+    observed: Observed, hold: Hold | None = None, unfinished: Mapping[str, Any] | None = None
+) -> Status:
+    """The live release, the one that is held, and whatever does not fit together; `unfinished` is
+    the record of a migration that was not seen to end."""
     routed = {replica.release for replica in observed.routed()}
     live = routed.pop() if len(routed) == 1 else ""
     if not live and observed.nginx is None:
         live = observed.current
-    return Status(observed, live, tuple(_problems(observed, live)), hold)
+    problems = tuple(_problems(observed, live))
+    if unfinished is not None:
+        release = short(unfinished["release"])
+        open_end = f"the migration of {release} was not seen to end: `releasekit up` says more"
+        problems = (*problems, open_end)
+    return Status(observed, live, problems, hold)
 
 
 def hold_of(record: Mapping[str, Any], observed: Observed, peers: Mapping[str, Peer]) -> Hold:

@@ -48,6 +48,25 @@ class EnsureBacking:
 
 
 @dataclass(frozen=True, slots=True)
+class RunOnce:
+    """Run what a release wants run once before it starts, such as its migration, to its end.
+
+    It is a fence: one that began and did not end needs a person. `hook` names the setting; what
+    it runs is in the release, and shown nowhere.
+    """
+
+    phase: ClassVar[Phase] = Phase.PREPARE
+    release: str
+    service: str
+    hook: str
+    deadline_s: float
+    cause: str
+
+    def __str__(self) -> str:
+        return f"{self.hook} in {self.service} of {short(self.release)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Start a release's app services in one slot, so many replicas of each.
 
@@ -194,6 +213,7 @@ class Remove:
 Step = (
     Pull
     | EnsureBacking
+    | RunOnce
     | Start
     | Announce
     | AwaitHealthy

@@ -31,6 +31,14 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Migration:
+    """What runs once before a release's first start, in a container like one of `service`."""
+
+    service: str
+    timeout_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """The release that is to run, and the backing services that it needs in dependency order."""
 
@@ -38,6 +46,7 @@ class Target:
     release: str
     services: tuple[Service, ...]
     backing: tuple[str, ...] = ()
+    migration: Migration | None = None
 
     def only(self, services: Collection[str]) -> Target:
         """The part of the release that consists of these services."""

@@ -8,15 +8,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from releasekit import journal as journals
 from releasekit import preparing
 from releasekit.bundle import Bundle, BundleStore
 from releasekit.compose import model as models
+from releasekit.compose import once
 from releasekit.compose.docker import Docker
 from releasekit.compose.resolve import NGINX_DIR_PLACEHOLDER, resolve
 from releasekit.errors import CommandFailed, MissingImage
 from releasekit.events import EventSink, StepEnded, StepStarted
 from releasekit.journal import Journal, committed
+from releasekit.migrating import Decision, require_decided
 from releasekit.observed import PLAIN, Observed, Replica
 from releasekit.ports import Clock, Host
 from releasekit.preparing import Draft, Pinned
@@ -156,6 +160,24 @@ class Workspace:
         if len(tags) == 1 and TAG.fullmatch(tag := tags.pop()):
             return tag
         return f"adopted-{min(r.image for r in replicas).rpartition(':')[2][:12]}"
+
+    def unfinished(self, project: str, decision: Decision | None) -> Mapping[str, Any] | None:
+        """The record of the migration that was not seen to end, once a person has decided how it
+        goes on; raises as `migrating.require_decided`."""
+        record = journals.unfinished(self.journal(project).records())
+        told, runs = "", False
+        if record is not None:
+            told, runs = once.told(self._docker, once.container_name(project))
+        require_decided(record, decision, told, runs=runs)
+        return record
+
+    def decide(
+        self, project: str, record: Mapping[str, Any], decision: Decision, who: Mapping[str, str]
+    ) -> None:
+        """Write down what a person decided of this unfinished migration: it is one no more."""
+        facts = {"release": record["release"], "state": decision, **who}
+        self.journal(project).write("migration", record["run"], **facts)
+        once.forget(self._docker, once.container_name(project))
 
     def place(self, project: str) -> Place:
         return Place(f"{self.settings.state_root(self._environ)}/{project}")

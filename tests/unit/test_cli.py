@@ -116,8 +116,10 @@ class FakeProject:
         strategy: str | None = None,
         options: Mapping[str, Any] | None = None,
         hold: bool = False,
+        migration: str | None = None,
     ) -> Forecast:
-        self._do("plan", release.tag, strategy, options, *(["hold"] if hold else []))
+        asked = [*(["hold"] if hold else []), *([migration] if migration else [])]
+        self._do("plan", release.tag, strategy, options, *asked)
         return self.forecast
 
     def up(
@@ -127,9 +129,11 @@ class FakeProject:
         strategy: str | None = None,
         options: Mapping[str, Any] | None = None,
         hold: bool = False,
+        migration: str | None = None,
         stop: threading.Event | None = None,
     ) -> Outcome:
-        return self._run("up", release.tag, strategy, options, *(["hold"] if hold else []), stop)
+        asked = [*(["hold"] if hold else []), *([migration] if migration else [])]
+        return self._run("up", release.tag, strategy, options, *asked, stop)
 
     def promote(self, *, stop: threading.Event | None = None) -> Outcome:
         return self._run("promote", stop)
@@ -214,6 +218,14 @@ def lines(text: str) -> list[dict[str, Any]]:
         (
             ["up", "--hold", "--plan"],
             [("release", None, False), ("plan", NEW[:40], None, {}, "hold")],
+        ),
+        (
+            ["up", "--migration", "done"],
+            [("release", None, False), ("up", NEW[:40], None, {}, "done")],
+        ),
+        (
+            ["up", "--plan", "--migration", "again"],
+            [("release", None, False), ("plan", NEW[:40], None, {}, "again")],
         ),
         (["promote"], [("promote",)]),
         (["abort"], [("abort",)]),
@@ -394,6 +406,7 @@ EXIT_CODES = {
     "RouteRefused": 1,
     "ReleaseFailed": 1,
     "NeedsPerson": 3,
+    "MigrationUnfinished": 3,
     "Locked": 4,
     "Interrupted": 130,
 }

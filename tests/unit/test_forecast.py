@@ -30,7 +30,7 @@ from releasekit.strategies.blue_green import BlueGreen
 from releasekit.strategies.mixed import Mix
 from releasekit.strategies.recreate import Recreate
 from releasekit.strategies.rolling import Rolling, RollingOptions
-from releasekit.target import Service, Target
+from releasekit.target import Migration, Service, Target
 from tests.strategies.shop import (
     BLUE_A,
     EMPTY_HOST,
@@ -282,6 +282,12 @@ def test_rolling_needs_only_its_surge() -> None:
 
 def test_recreate_never_runs_both() -> None:
     assert memory(RECREATE, BLUE_A.observed, target(B), LIMITS) == ()
+
+
+def test_a_migration_runs_beside_what_serves() -> None:
+    to = replace(target(B), migration=Migration("web"))
+
+    assert memory(RECREATE, BLUE_A.observed, to, LIMITS) == (MemoryShare("web", 1, 256, "limit"),)
 
 
 def test_recreate_with_more_replicas_needs_what_is_more() -> None:

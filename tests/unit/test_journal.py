@@ -17,7 +17,9 @@ from releasekit.journal import (
     held,
     history,
     hold,
+    migrated,
     strategies_of,
+    unfinished,
 )
 from releasekit.testing import FakeClock, FakeHost
 
@@ -357,3 +359,30 @@ def test_steps_and_commits_are_no_entries(journal: Journal) -> None:
     run(journal, A)
     journal.write("step", "run-0", state="begin", step="Start")
     assert len(history(journal.records())) == 1
+
+
+# Migrations
+
+
+def test_a_release_has_migrated_once_that_is_recorded_as_done(journal: Journal) -> None:
+    for release, state in ((A, "done"), (B, "failed"), (C, "begins")):
+        journal.write("migration", "run-1", release=release, state=state)
+    assert migrated(journal.records()) == {A}
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "again"])
+def test_a_migration_without_an_end_is_unfinished(journal: Journal, state: str) -> None:
+    assert unfinished(journal.records()) is None
+    journal.write("migration", "run-1", release=A, state="begins")
+    found = unfinished(journal.records())
+    assert found is not None
+    assert found["release"] == A
+    rollback(journal, B)
+    assert unfinished(journal.records()) == found
+    journal.write("migration", "run-1", release=A, state=state)
+    assert unfinished(journal.records()) is None
+
+
+def test_a_record_of_a_migration_that_does_not_say_whose_is_passed_over(journal: Journal) -> None:
+    journal.write("migration", "run-1", state="begins")
+    assert unfinished(journal.records()) is None

@@ -56,9 +56,11 @@ SIGNATURES = {
     "events: 'EventSink' = ignore, **overrides: 'object') -> 'Project'",
     "Project.release": "(self, sha: 'str | None' = None, *, dirty: 'bool' = False) -> 'Release'",
     "Project.plan": "(self, release: 'Release', *, strategy: 'str | None' = None, "
-    "options: 'Mapping[str, Any] | None' = None, hold: 'bool' = False) -> 'Forecast'",
+    "options: 'Mapping[str, Any] | None' = None, hold: 'bool' = False, "
+    "migration: 'Decision | None' = None) -> 'Forecast'",
     "Project.up": "(self, release: 'Release', *, strategy: 'str | None' = None, "
     "options: 'Mapping[str, Any] | None' = None, hold: 'bool' = False, "
+    "migration: 'Decision | None' = None, "
     "stop: 'threading.Event | None' = None) -> 'Outcome'",
     "Project.promote": "(self, *, stop: 'threading.Event | None' = None) -> 'Outcome'",
     "Project.abort": "(self, *, stop: 'threading.Event | None' = None) -> 'Outcome'",
@@ -114,6 +116,7 @@ EXIT_CODES = {
     "RouteRefused": 1,
     "ReleaseFailed": 1,
     "NeedsPerson": 3,
+    "MigrationUnfinished": 3,
     "Locked": 4,
     "Interrupted": 130,
 }

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from releasekit.errors import HostError, Interrupted, NeedsPerson, ReleaseFailed, StepFailed
+from releasekit.errors import (
+    HostError,
+    Interrupted,
+    MigrationUnfinished,
+    NeedsPerson,
+    ReleaseFailed,
+    StepFailed,
+)
 from releasekit.events import Event, RunEnded
 from releasekit.observed import Nginx, Observed, Replica, Route, Upstream
 from releasekit.release import Release
@@ -124,6 +131,7 @@ BACK = observed(replica(OLD, "blue"))
         (RuntimeError("a bug"), ReleaseFailed, "failed"),
         (KeyboardInterrupt(), Interrupted, "interrupted"),
         (Interrupted("stopped on request"), Interrupted, "interrupted"),
+        (MigrationUnfinished("nobody knows how it ended"), MigrationUnfinished, "failed"),
     ],
 )
 def test_whatever_fails_the_previous_release_is_brought_back(

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from releasekit.errors import CommandFailed, Interrupted, NeverHealthy, RouteRefused, StepFailed
+from releasekit.errors import (
+    CommandFailed,
+    DeadlineExceeded,
+    Interrupted,
+    MigrationUnfinished,
+    NeverHealthy,
+    RouteRefused,
+    StepFailed,
+)
 from releasekit.events import (
     DowntimeMeasured,
     Event,
@@ -29,6 +37,7 @@ from releasekit.steps import (
     Phase,
     Pull,
     Remove,
+    RunOnce,
     Start,
     Step,
     Stop,
@@ -423,3 +432,39 @@ def test_a_start_and_everything_else_goes_to_the_engine_as_the_plan_says() -> No
         "shop-releases-worker-green-1",
     ]
     assert {container.release for container in made.world.containers.values()} == {B}
+
+
+# A migration
+
+ONCE = RunOnce(B, "web", "pre_release", 600.0, "once")
+
+
+def migrations(made: Stage) -> list[str]:
+    return [r["state"] for r in made.journal.records() if r["event"] == "migration"]
+
+
+def test_a_migration_is_recorded_before_and_after() -> None:
+    made = stage()
+    made.run(ONCE)
+    assert [(m.what, m.service, m.release) for m in made.world.history] == [("migrates", "web", B)]
+    assert migrations(made) == ["begins", "done"]
+
+
+def test_one_that_fails_is_recorded_as_ended() -> None:
+    made = stage()
+    made.world.faults = (Fault(1, "after", lambda: StepFailed("it ended with status 1")),)
+    with pytest.raises(StepFailed, match="status 1"):
+        made.run(ONCE)
+    assert migrations(made) == ["begins", "failed"]
+
+
+@pytest.mark.parametrize("error", [CommandFailed("no engine"), DeadlineExceeded("no answer")])
+def test_one_of_which_nobody_knows_the_end_stays_open_and_needs_a_person(
+    error: CommandFailed,
+) -> None:
+    made = stage()
+    made.world.faults = (Fault(1, "midway", lambda: error),)
+    with pytest.raises(MigrationUnfinished, match=error.message) as caught:
+        made.run(ONCE)
+    assert "--migration again" in caught.value.hint
+    assert migrations(made) == ["begins"]

@@ -18,7 +18,9 @@ from pydantic import BaseModel
 from releasekit.errors import SettingsError
 from releasekit.settings import (
     HealthSettings,
+    HooksSettings,
     NginxSettings,
+    PreReleaseSettings,
     ServiceSettings,
     Settings,
     check_env_file,
@@ -301,8 +303,8 @@ PATH = (
     "all else %-encoded"
 )
 KNOWN = (
-    "allow_tags, compose, env_file, nginx, project, services, state_dir, strategies, strategy, "
-    "tag_variable, workers_wait"
+    "allow_tags, compose, env_file, hooks, nginx, project, services, state_dir, strategies, "
+    "strategy, tag_variable, workers_wait"
 )
 ONE_WAY = 'must have either `path` or `settle`, such as { path = "/up" }'
 SETTLE = "`timeout` must be more than `settle`, which is a part of it"
@@ -541,6 +543,7 @@ SECRET = "s3cret canary!"
         "allow_tags",
         "services",
         "nginx",
+        "hooks",
         "unknown",
     ],
 )
@@ -555,7 +558,14 @@ def test_no_error_quotes_a_value_for_it_may_be_a_secret(tmp_path: Path, toml: st
 KEYS = sorted(
     {
         name
-        for model in (Settings, ServiceSettings, HealthSettings, NginxSettings)
+        for model in (
+            Settings,
+            ServiceSettings,
+            HealthSettings,
+            NginxSettings,
+            HooksSettings,
+            PreReleaseSettings,
+        )
         for name in model.model_fields
     }
 )
@@ -605,10 +615,11 @@ def rows(place: str, model: type[BaseModel], *without: str) -> set[str]:
 def test_the_documentation_has_every_key_and_every_option_of_a_built_in_strategy() -> None:
     strategies = {"blue-green", "recreate", "rolling"}
     keys = (
-        rows("", Settings, "strategies", "services", "nginx")
+        rows("", Settings, "strategies", "services", "nginx", "hooks")
         | rows("services.NAME.", ServiceSettings, "health")
         | rows("services.NAME.health.", HealthSettings)
         | rows("nginx.", NginxSettings)
+        | rows("hooks.pre_release.", PreReleaseSettings)
         | {"strategies.NAME.OPTION"}
     )
     options = {
@@ -693,3 +704,38 @@ def test_an_env_file_that_others_could_read_or_change_is_refused_with_the_cure(
     facts = {"exists": True, "own_uid": 1000, **facts}
 
     assert check_env_file("/etc/a shop.env", **facts) == f"env_file: {problem}"
+
+
+# --- hooks ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        ("['bin/migrate', '--all']", ("bin/migrate", "--all")),
+        ("\"sh -c 'a && b'\"", ("sh", "-c", "a && b")),
+        ("['sh', '-c', \"a\\nb\"]", ("sh", "-c", "a\nb")),
+    ],
+)
+def test_a_hook_is_a_command_in_words(tmp_path: Path, run: str, words: tuple[str, ...]) -> None:
+    hook = load(tmp_path, f"[hooks]\npre_release = {{service = 'web', run = {run}}}").hooks
+    assert hook.pre_release is not None
+    assert (hook.pre_release.run, hook.pre_release.timeout) == (words, 600.0)
+
+
+@pytest.mark.parametrize(
+    ("table", "path"),
+    [
+        ("{run = ['x']}", "hooks.pre_release.service"),
+        ("{service = 'web'}", "hooks.pre_release.run"),
+        ("{service = 'web', run = []}", "hooks.pre_release.run"),
+        ("{service = 'web', run = \"it's\"}", "hooks.pre_release.run"),
+        ("{service = 'web', run = ['x'], timeout = 0}", "hooks.pre_release.timeout"),
+        ("{service = 'web', run = ['x'], tries = 3}", "hooks.pre_release.tries"),
+    ],
+)
+def test_a_hook_that_is_none_is_refused(tmp_path: Path, table: str, path: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, f"[hooks]\npre_release = {table}")
+    (problem,) = caught.value.problems
+    assert f"{path}: " in problem

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -134,6 +134,12 @@ Dirty = Annotated[
     bool, typer.Option("--dirty", help="Allow changes that no commit holds; the tag tells.")
 ]
 Hold = Annotated[bool, typer.Option("--hold", help="Bring it up, and stop before users get it.")]
+Migration = Annotated[
+    Literal["done", "again"] | None,
+    typer.Option(
+        help="Go on after a migration that was not seen to end: it is done, or runs again.",
+    ),
+]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Only show what would be done.")]
 Detailed = Annotated[
     bool,
@@ -186,6 +192,7 @@ def up(
     strategy: Strategy = None,
     options: Set = None,
     hold: Hold = False,
+    migration: Migration = None,
     plan_only: PlanOnly = False,
     detailed: Detailed = False,
     dirty: Dirty = False,
@@ -198,10 +205,19 @@ def up(
         project = load(context, output)
         release = project.release(sha, dirty=dirty)
         if plan_only:
-            forecast = project.plan(release, strategy=strategy, options=given, hold=hold)
+            forecast = project.plan(
+                release, strategy=strategy, options=given, hold=hold, migration=migration
+            )
             end_with(output, forecast, detailed)
         with stopping(output.say) as stop:
-            outcome = project.up(release, strategy=strategy, options=given, hold=hold, stop=stop)
+            outcome = project.up(
+                release,
+                strategy=strategy,
+                options=given,
+                hold=hold,
+                migration=migration,
+                stop=stop,
+            )
         unbreakable(output.outcome)(outcome)
 
 

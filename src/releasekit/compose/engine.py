@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from releasekit.bundle import Bundle, BundleStore, HealthCheck
 from releasekit.compose import model as models
-from releasekit.compose import observe
+from releasekit.compose import observe, once
 from releasekit.compose.docker import Docker
 from releasekit.errors import CommandFailed, DeadlineExceeded, NeedsPerson, StepFailed
 from releasekit.nginx.render import Peer
@@ -123,6 +123,13 @@ class ComposeEngine:
             for container in self.containers()
             if (backing := observe.backing(container, self._app)) and backing.service == service
         ]
+
+    def run_once(self, release: str, service: str, deadline_s: float) -> None:
+        bundle = self._bundle(release)
+        command = bundle.migration.run if bundle.migration is not None else ()
+        self._ensure_resources(bundle.model, bundle.app)
+        model = once.once_model(bundle.model, service, command, release, bundle.project)
+        once.run(self._docker, model, once.container_name(bundle.project), deadline_s)
 
     def start(self, release: str, slot: str, replicas: Sequence[tuple[str, int]]) -> None:
         bundle = self._bundle(release)

@@ -50,6 +50,11 @@ class FakeEngine:
                 self.world.backing[service] = Backing(service, name)
                 self.world.strike("midway")
 
+    def run_once(self, release: str, service: str, deadline_s: float) -> None:
+        with self.world.touched():
+            self.world.migrate(service, release)
+            self.world.strike("midway")
+
     def start(self, release: str, slot: str, replicas: Sequence[tuple[str, int]]) -> None:
         with self.world.touched():
             for service, count in replicas:
