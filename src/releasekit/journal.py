@@ -71,6 +71,16 @@ def history(records: Iterable[Mapping[str, Any]]) -> tuple[HistoryEntry, ...]:
     return tuple(reversed(entries))
 
 
+def degraded(records: Iterable[Mapping[str, Any]]) -> str | None:
+    """Why the last run that ended needed a way back that failed too; None when it did not come to
+    that."""
+    last: Mapping[str, Any] = {}
+    for record in records:
+        if record["event"] == "end":
+            last = record
+    return str(last.get("reason", "")) if last.get("result") == "degraded" else None
+
+
 def _entry(number: int, begin: Mapping[str, Any], end: Mapping[str, Any]) -> HistoryEntry:
     return HistoryEntry(
         number=number,

@@ -85,3 +85,6 @@ class Status:
     """The id of the release that gets the traffic; "" when none does."""
     problems: tuple[str, ...] = ()
     held: Hold | None = None
+    degraded: bool = False
+    """Whether the last run failed, and its way back too: a person has to look, until a run ends
+    otherwise."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -51,11 +51,13 @@ class Host(Protocol):
         stdin: str = "",
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        is_stopped: Callable[[], bool] | None = None,
     ) -> Completed:
         """Run `argv` there, with no shell and no terminal, and return however it ended.
 
         `env` is laid over the small environment that commands get. Exit status 127 says that it
-        cannot be started. Raises `DeadlineExceeded`.
+        cannot be started. Raises `DeadlineExceeded`, and `Interrupted` as soon as `is_stopped`;
+        nothing of the command runs on then.
         """
         ...
 

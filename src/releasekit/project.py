@@ -144,6 +144,7 @@ class Project:
         from releasekit.migrating import decided
         from releasekit.run import planned
 
+        ends = stop or threading.Event()
         mix = self._mix(strategy, options=options)
         draft = self._workspace.draft(self._immutable(release), mix)
         with self._workspace.locked(draft.project, f"up {short(release.tag)}"):
@@ -151,7 +152,8 @@ class Project:
             self._require_free(held, release.tag)
             unfinished = self._workspace.unfinished(draft.project, migration)
             run = self._begin("up", draft.project, release)
-            pinned = self._workspace.pinned(self._workspace.pulled(draft, self._events))
+            pulled = self._workspace.pulled(draft, self._events, ends.is_set)
+            pinned = self._workspace.pinned(pulled)
             is_asked = bool(strategy or options)
             mix = self._mix_over(held, pinned.bundle, mix, is_asked=is_asked)
             site = self._workspace.site(pinned.bundle)
@@ -168,7 +170,6 @@ class Project:
             if unfinished is not None and migration is not None:
                 self._workspace.decide(draft.project, unfinished, migration, self._who())
             pinned.save(site.store)
-            ends = stop or threading.Event()
             return run.to(pinned.bundle, mix, site, known, ends, hold=hold)
 
     def promote(self, *, stop: threading.Event | None = None) -> Outcome:
@@ -258,11 +259,12 @@ class Project:
         site = self._workspace.current_site()
         observed, records = site.observe(), site.journal.records()
         record, unfinished = journals.hold(records), journals.unfinished(records)
+        degraded = journals.degraded(records)
         if record is None:
-            return status_of(observed, unfinished=unfinished)
+            return status_of(observed, None, unfinished, degraded)
         replicas = [replica.name for replica in observed.of(record["release"])]
         peers = site.engine.peers(replicas) if replicas else {}
-        return status_of(observed, hold_of(record, observed, peers), unfinished)
+        return status_of(observed, hold_of(record, observed, peers), unfinished, degraded)
 
     def history(self) -> tuple[HistoryEntry, ...]:
         """Every run that changed something, newest first."""

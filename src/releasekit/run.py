@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from releasekit import holding
+from releasekit import journal as journals
 from releasekit.check import checked_plan
 from releasekit.errors import (
     Interrupted,
@@ -90,6 +91,7 @@ class Run:
         serving = observed.current if hold else bundle.id
         self._events(PlanMade(plan))
         if plan.is_empty:
+            self._record_well(site, bundle.id, mix)
             return self._ended("nothing-to-do", bundle.id, mix, observed, serving)
         self._record_begin(site, bundle.id, mix)
         try:
@@ -146,6 +148,13 @@ class Run:
             raise Interrupted("stopped on request")
         facts = {"release": bundle.id, "strategies": holding.recorded(mix), **self._who}
         site.journal.write("hold", self._id, **facts)
+
+    def _record_well(self, site: Site, release: str, mix: Mix) -> None:
+        """After a run whose way back failed, one that finds nothing to do is on record: all is
+        well again."""
+        if journals.degraded(site.journal.records()) is not None:
+            self._record_begin(site, release, mix)
+            self._record_end(site, "nothing-to-do")
 
     def _record_end(self, site: Site, result: str, reason: str = "") -> None:
         facts = {"seconds": self._seconds, "downtime_s": self._downtime.seconds}

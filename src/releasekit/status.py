@@ -12,15 +12,20 @@ from releasekit.release import short
 if TYPE_CHECKING:
     from releasekit.nginx.render import Peer
 
+LOOK = "see what serves, then `releasekit up` or `rollback` once more"
 PREVIEW_HEADER = "X-Releasekit-Preview"
 """Where a request through nginx carries the secret of a preview."""
 
 
 def status_of(
-    observed: Observed, hold: Hold | None = None, unfinished: Mapping[str, Any] | None = None
+    observed: Observed,
+    hold: Hold | None = None,
+    unfinished: Mapping[str, Any] | None = None,
+    degraded: str | None = None,
 ) -> Status:
     """The live release, the one that is held, and whatever does not fit together; `unfinished` is
-    the record of a migration that was not seen to end."""
+    the record of a migration that was not seen to end, `degraded` why the last run needed a way
+    back that failed too."""
     routed = {replica.release for replica in observed.routed()}
     live = routed.pop() if len(routed) == 1 else ""
     if not live and observed.nginx is None:
@@ -30,7 +35,10 @@ def status_of(
         release = short(unfinished["release"])
         open_end = f"the migration of {release} was not seen to end: `releasekit up` says more"
         problems = (*problems, open_end)
-    return Status(observed, live, problems, hold)
+    if degraded is not None:
+        told = f"degraded: {degraded}; and the way back failed too; {LOOK}"
+        problems = (told, *problems)
+    return Status(observed, live, problems, hold, degraded=degraded is not None)
 
 
 def hold_of(record: Mapping[str, Any], observed: Observed, peers: Mapping[str, Peer]) -> Hold:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from releasekit.compose import model as models
 from releasekit.compose import once
 from releasekit.compose.docker import Docker
 from releasekit.compose.resolve import NGINX_DIR_PLACEHOLDER, resolve
-from releasekit.errors import CommandFailed, MissingImage
+from releasekit.errors import CommandFailed, Interrupted, MissingImage
 from releasekit.events import EventSink, StepEnded, StepStarted
 from releasekit.journal import Journal, committed
 from releasekit.migrating import Decision, require_decided
@@ -102,21 +102,25 @@ class Workspace:
             problem = f"env_file: {path} cannot be read by user {uid}"
         return [problem] if problem else []
 
-    def pulled(self, draft: Draft, events: EventSink) -> Draft:
-        """`draft` with all its images on the host; raises `MissingImage` when one is nowhere."""
+    def pulled(self, draft: Draft, events: EventSink, is_stopped: Callable[[], bool]) -> Draft:
+        """`draft` with all its images on the host; raises `MissingImage` when one is nowhere, and
+        `Interrupted`."""
         missing = draft.missing_images
         for number, image in enumerate(missing, start=1):
             step = Pull((image,), "not on this host")
             events(StepStarted(number, len(missing), step))
             began, error = self.clock.now(), ""
             try:
-                self._docker.pull(image)
+                self._docker.pull(image, is_stopped)
             except CommandFailed as failure:
                 error = failure.message
                 raise MissingImage(
                     f"image {image} is not on this host, and cannot be pulled: {failure.message}",
                     hint=f"build it (docker build -t {image} .) or push it, then try again",
                 ) from failure
+            except Interrupted:
+                error = f"stopped while {image} was pulled; nothing is changed"
+                raise Interrupted(error) from None
             finally:
                 events(StepEnded(number, len(missing), step, self.clock.now() - began, error))
         return self._with_images(draft) if missing else draft

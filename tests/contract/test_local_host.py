@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from releasekit.errors import DeadlineExceeded, HostError, Locked
+from releasekit.errors import DeadlineExceeded, HostError, Interrupted, Locked
 from releasekit.hosts.local import LocalHost
 
 
@@ -53,6 +53,25 @@ class TestRun:
             host.run(["sh", "-c", script], deadline_s=0.5)
 
         assert _is_gone(int(pid_file.read_text()))
+
+    def test_it_can_be_stopped_with_its_children(self, host: LocalHost, tmp_path: Path) -> None:
+        pid_file = tmp_path / "pid"
+        script = f"cat; sleep 300 & echo $! > {pid_file}; wait"
+
+        with pytest.raises(Interrupted):
+            host.run(
+                ["sh", "-c", script],
+                deadline_s=60,
+                is_stopped=lambda: pid_file.exists() and bool(pid_file.read_text()),
+            )
+
+        assert _is_gone(int(pid_file.read_text()))
+
+    def test_what_may_be_stopped_ends_as_ever(self, host: LocalHost) -> None:
+        done = host.run(["cat"], deadline_s=60, stdin="all of it", is_stopped=lambda: False)
+        assert (done.status, done.stdout) == (0, "all of it")
+        with pytest.raises(DeadlineExceeded):
+            host.run(["sleep", "300"], deadline_s=0.5, is_stopped=lambda: False)
 
     def test_foreign_bytes_do_not_break_it(self, host: LocalHost) -> None:
         assert host.run(["printf", r"\377ok"], deadline_s=5).stdout.endswith("ok")

@@ -13,6 +13,7 @@ from releasekit.journal import (
     Journal,
     committed,
     cut_short,
+    degraded,
     ever_committed,
     held,
     history,
@@ -48,6 +49,26 @@ def run(journal: Journal, release: str, kind: str = "up", *, strategy: str = "bl
 
 def rollback(journal: Journal, release: str) -> str:
     return run(journal, release, "rollback")
+
+
+def fail(journal: Journal, result: str) -> None:
+    """A run that ends like this."""
+    journal.write("begin", f"run-{result}", kind="up", release=B)
+    journal.write("end", f"run-{result}", result=result, reason="not healthy")
+
+
+@pytest.mark.parametrize("result", ["released", "nothing-to-do", "failed", "aborted"])
+def test_a_run_whose_way_back_failed_counts_until_one_ends_otherwise(
+    journal: Journal, result: str
+) -> None:
+    run(journal, A)
+    assert degraded(journal.records()) is None
+    fail(journal, "degraded")
+    assert degraded(journal.records()) == "not healthy"
+    journal.write("begin", "killed", kind="up", release=C)
+    assert degraded(journal.records()) == "not healthy"
+    fail(journal, result)
+    assert degraded(journal.records()) is None
 
 
 # Records

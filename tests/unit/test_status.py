@@ -39,6 +39,13 @@ def test_before_the_first_release_nothing_is_live_and_nothing_is_wrong() -> None
     assert (status.live, status.problems) == ("", ())
 
 
+def test_after_a_way_back_that_failed_that_comes_first() -> None:
+    status = status_of(replace(WELL, nginx=nginx()), degraded="not healthy")
+    assert status.degraded
+    assert status.problems[0].startswith("degraded: not healthy; and the way back failed too")
+    assert "releasekit up" in status.problems[0]
+
+
 def test_a_stopped_release_that_waits_for_a_rollback_is_no_problem() -> None:
     waiting = replace(OTHER, running=False)
     assert status_of(replace(WELL, replicas=(WEB, WORKER, waiting))).problems == ()

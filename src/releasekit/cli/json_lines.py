@@ -104,6 +104,7 @@ def facts(status: Status) -> dict[str, Any]:
         "backing": plain(observed.backing),
         "problems": list(status.problems),
         "held": plain(status.held),
+        "degraded": status.degraded,
     }
 
 

@@ -14,12 +14,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from releasekit.errors import DeadlineExceeded, HostError, Locked
+from releasekit.errors import DeadlineExceeded, HostError, Interrupted, Locked
 from releasekit.ports import Answer, Completed
 
 PASSED_ON = (
@@ -32,6 +32,8 @@ interpolate it (`compose.resolve`)."""
 
 BODY_LIMIT = 64 * 1024
 """Bytes of an answer's body that a probe reads: an application may send gigabytes."""
+LOOK_EVERY_S = 0.2
+"""How often a command that may be stopped is looked after."""
 
 
 class MonotonicClock:
@@ -67,6 +69,7 @@ class LocalHost:
         stdin: str = "",
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        is_stopped: Callable[[], bool] | None = None,
     ) -> Completed:
         # A session of its own: Ctrl-C on the terminal reaches releasekit, which decides, and not
         # a `docker compose up` that would stop half-way.
@@ -83,7 +86,7 @@ class LocalHost:
         except OSError as error:
             return Completed(127, "", f"{argv[0]}: {error.strerror}")  # as a shell has it
         try:
-            out, err = child.communicate(stdin.encode(), timeout=deadline_s)
+            out, err = _answered(child, stdin.encode(), deadline_s, is_stopped)
         except subprocess.TimeoutExpired:
             _kill_group(child)
             raise DeadlineExceeded(
@@ -230,6 +233,29 @@ def _claim(descriptor: int, signature: str) -> None:
         raise Locked(_holder(os.read(descriptor, 4096))) from None
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, signature.encode(), 0)
+
+
+def _answered(
+    child: subprocess.Popen[bytes],
+    stdin: bytes,
+    deadline_s: float,
+    is_stopped: Callable[[], bool] | None,
+) -> tuple[bytes, bytes]:
+    """What `child` prints until it ends; raises `TimeoutExpired` or `Interrupted`."""
+    if is_stopped is None:
+        return child.communicate(stdin, timeout=deadline_s)
+    ends = time.monotonic() + deadline_s
+    given: bytes | None = stdin
+    while True:
+        left = ends - time.monotonic()
+        try:
+            return child.communicate(given, timeout=min(left, LOOK_EVERY_S))
+        except subprocess.TimeoutExpired:
+            if is_stopped():
+                raise Interrupted("stopped on request") from None
+            if left <= LOOK_EVERY_S:
+                raise
+        given = None  # it is passed on all the same
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -243,6 +243,7 @@ class FakeHost:
         stdin: str = "",
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        is_stopped: Callable[[], bool] | None = None,
     ) -> Completed:
         raise CommandFailed(f"{argv[0]}: a fake host runs nothing")
 
