@@ -447,7 +447,17 @@ class Running:
 
     def _read_stderr(self) -> None:
         assert self._process.stderr
-        self._complaint += self._process.stderr
+        for line in self._process.stderr:
+            self._complaint.append(line)
+
+    def wait_for_word(self, word: str) -> None:
+        """Return when it has said so to people."""
+
+        def look() -> str:
+            said = "".join(self._complaint)
+            return "" if word in said else f"{word!r} is not in {said!r}"
+
+        wait_until(look, deadline_s=DEADLINE_S, clock=MonotonicClock())
 
     def wait_for_step(self, name: str) -> None:
         """Return when it begins a step of this name."""
