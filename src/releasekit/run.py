@@ -14,6 +14,7 @@ from releasekit import holding
 from releasekit import journal as journals
 from releasekit.check import checked_plan
 from releasekit.errors import (
+    EngineError,
     Interrupted,
     MigrationUnfinished,
     NeedsPerson,
@@ -32,12 +33,15 @@ from releasekit.status import serving_release
 from releasekit.steps import Remove, Stop
 from releasekit.strategies.mixed import Mix
 from releasekit.target import Target
+from releasekit.waiting import wait_until
 
 if TYPE_CHECKING:
     from releasekit.bundle import Bundle
     from releasekit.site import Site
     from releasekit.workspace import Workspace
 
+ENGINE_BACK_S = 30.0
+"""How long the way back waits for an engine that does not answer."""
 DONE = {"up": "released", "rollback": "rolled-back", "promote": "released"}
 LOOK = "look at `releasekit status`, then `releasekit up` or `rollback` once more"
 HINTS = {
@@ -200,7 +204,7 @@ class Run:
 
         There is no way back from a failed repair of what is current: that stays as it is.
         """
-        observed = site.observe()
+        observed = self._observed(site)
         if observed.current == failed.id:
             return failed.id
         previous = site.store.load(observed.current) if observed.current else None
@@ -209,6 +213,21 @@ class Run:
         plan = way_back(before, observed, failed.id, previous, mix)
         self._run_back(site, plan, failed.project)
         return observed.current
+
+    def _observed(self, site: Site) -> Observed:
+        """What there is, as soon as the engine tells: one that restarts does so within seconds,
+        and a person would do no more than wait for it."""
+        found: list[Observed] = []
+
+        def look() -> str:
+            try:
+                found.append(site.observe())
+            except EngineError as error:
+                return error.message
+            return ""
+
+        wait_until(look, deadline_s=ENGINE_BACK_S, clock=self._workspace.clock)
+        return found[-1]
 
     def _run_back(self, site: Site, plan: Plan, project: str) -> None:
         self._events(RunStarted(self._id, "revert", project, plan.release))

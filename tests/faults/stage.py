@@ -23,6 +23,9 @@ CHILD = Path(__file__).with_name("child.py")
 RATE = 60.0
 """Fast requests a second: some dozen for each moment of a cutover, and time left for the tests."""
 
+CONNECTIONS = 12
+"""So few that none idles for longer than nginx keeps one open through a reload."""
+
 Fault = Mapping[str, Any]
 
 
@@ -72,7 +75,7 @@ class Team:
 
     def load(self) -> Load:
         """Clients of all classes, a slow request always in flight."""
-        return Load(self.shop.url, rate=RATE, slow=1)
+        return Load(self.shop.url, rate=RATE, connections=CONNECTIONS, slow=1)
 
     @property
     def files(self) -> set[str]:

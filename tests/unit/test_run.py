@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from releasekit.errors import (
+    EngineError,
     HostError,
     Interrupted,
     MigrationUnfinished,
@@ -99,6 +100,9 @@ class Workspace:
     def now(self) -> float:
         return 0.0
 
+    def sleep(self, seconds: float) -> None:
+        pass
+
     def site(self, bundle: Bundle) -> Site:
         return self._site
 
@@ -167,6 +171,20 @@ def test_as_before_is_only_said_of_what_was_looked_at() -> None:
     site = Site([HALF_WAY, gone], [fail(StepFailed("not healthy")), lambda: None])
 
     with pytest.raises(NeedsPerson, match="nothing serves"):
+        run(site, [])
+
+
+def test_the_way_back_waits_for_an_engine_that_restarts() -> None:
+    site = Site([BACK], [fail(StepFailed("it is away")), lambda: None])
+    away = [EngineError("the Docker engine does not answer")] * 3
+
+    def observe() -> Observed:
+        if away:
+            raise away.pop()
+        return BACK
+
+    site.observe = observe  # type: ignore[method-assign]
+    with pytest.raises(ReleaseFailed, match="aaaaaaa serves as before"):
         run(site, [])
 
 

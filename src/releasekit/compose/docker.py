@@ -202,7 +202,8 @@ def engine_problem(complaint: str) -> EngineError | None:
             "no permission to talk to the Docker engine",
             hint="run as root, or: sudo usermod -aG docker $USER (then log in again)",
         )
-    if "cannot connect to the docker daemon" in text or "is the docker daemon running" in text:
+    # As docker says it, and from version 28.4 on.
+    if "cannot connect to the docker daemon" in text or "failed to connect to the docker" in text:
         return EngineError(
             "the Docker engine does not answer", hint="start it: sudo systemctl start docker"
         )
