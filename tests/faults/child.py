@@ -27,6 +27,7 @@ from itertools import count
 from typing import Any
 
 from releasekit.cli import main
+from releasekit.cli.signals import SIGNALS
 from releasekit.errors import StepFailed
 from releasekit.hosts.local import LocalHost
 from releasekit.runner import Runner
@@ -119,6 +120,10 @@ def die() -> None:
 
 
 if __name__ == "__main__":
+    # What the tests' own terminal, or the lack of one, has ignored is not ignored here.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     asked = json.loads(os.environ.get("FAULTS", "[]"))
     run_faulty(asked)
     for each in asked:
