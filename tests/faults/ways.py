@@ -31,6 +31,8 @@ WATCHED = (
     class Plugin(Plugin):
         def plan(self, observed, target, options):
             plan = super().plan(observed, target, options)
+            if target.release == observed.current:
+                return plan  # a way back waits for nothing
             steps, seconds = [], float(os.environ.get("WATCH_SECONDS", "1"))
             for step in plan.steps:
                 steps.append(step)
