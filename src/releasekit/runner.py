@@ -25,7 +25,7 @@ from releasekit.events import (
     StepStarted,
     Warned,
 )
-from releasekit.journal import Journal
+from releasekit.journal import Journal, committed
 from releasekit.migrating import NEXT
 from releasekit.plan import Plan
 from releasekit.ports import Clock, Engine, Router
@@ -97,10 +97,20 @@ class Runner:
             try:
                 self._step(step, number, len(plan.steps), plan, run)
             except ReleasekitError as error:
+                is_committed = is_committed or self._is_marked(step)
                 if not (is_committed and step.phase is Phase.SETTLE):
                     raise
                 self.events(Warned(f"{type(step).__name__}: {error.message}"))
             is_committed = is_committed or isinstance(step, MarkCurrent)
+
+    def _is_marked(self, step: Step) -> bool:
+        """Whether this was the commit point, and is on record although something failed then: a
+        disk that is full after that line, say."""
+        if not isinstance(step, MarkCurrent):
+            return False
+        with suppress(ReleasekitError):
+            return committed(self.journal.records())[-1:] == (step.release,)
+        return False
 
     def _step(self, step: Step, number: int, total: int, plan: Plan, run: str) -> None:
         name = type(step).__name__
