@@ -116,6 +116,26 @@ class TestFiles:
         assert path.read_text() == "old"
         assert host.list_dir(str(tmp_path)) == ("a",)
 
+    @pytest.mark.parametrize("call", ["write(path, 'new')", "copy(__file__, path)"])
+    def test_what_was_left_by_a_kill_is_taken_away_by_the_next_write(
+        self, host: LocalHost, tmp_path: Path, call: str
+    ) -> None:
+        path = tmp_path / "file"
+        path.write_text("old")
+        program = f"""
+import os, pathlib, signal
+from releasekit.hosts.local import LocalHost
+path, __file__ = {str(path)!r}, {__file__!r}
+pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+LocalHost({{}}).{call}
+"""
+        killed = subprocess.run([sys.executable, "-c", program], check=False)
+        assert killed.returncode == -signal.SIGKILL
+        assert path.read_text() == "old"
+        assert len([*tmp_path.iterdir()]) == 2
+        host.write(str(path), "newer")
+        assert [*tmp_path.iterdir()] == [path]
+
     def test_lines_are_appended_privately(self, host: LocalHost, tmp_path: Path) -> None:
         path = tmp_path / "journal"
         host.append(str(path), "1\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from releasekit.errors import (
     CommandFailed,
     DeadlineExceeded,
+    HostError,
     Interrupted,
     MigrationUnfinished,
     NeverHealthy,
@@ -194,6 +196,33 @@ def test_after_the_commit_point_a_failing_step_only_warns_and_the_run_goes_forwa
     made.run(MarkCurrent(B, "done"), gone, Stop(blue, "B serves"), gone)
     assert made.warnings == [f"Remove: {WEB} runs: stop it first"]
     assert made.world.containers == {}
+
+
+class FullAfter(FakeHost):
+    """A disk that is full as soon as this stands in a line that is to be appended."""
+
+    def __init__(self, world: World, word: str) -> None:
+        super().__init__(world)
+        self.word = word
+
+    def append(self, path: str, text: str) -> None:
+        if self.word in text:
+            raise HostError("the disk is full")
+        super().append(path, text)
+
+
+@pytest.mark.parametrize(
+    ("word", "is_committed"), [('"state": "end"', True), ('"event": "commit"', False)]
+)
+def test_what_is_on_record_is_committed_to_whatever_fails_right_after(
+    word: str, is_committed: bool
+) -> None:
+    made = started()
+    runner = made.runner()
+    runner.journal = Journal(FullAfter(made.world, word), made.world.clock, "journal")
+    with nullcontext() if is_committed else pytest.raises(HostError):
+        runner.run(Plan("test", B, "", (MarkCurrent(B, "done"),)), "run-1")
+    assert bool(made.warnings) == is_committed
 
 
 def test_before_the_commit_point_it_does_not() -> None:

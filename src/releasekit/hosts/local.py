@@ -12,7 +12,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -108,16 +107,17 @@ class LocalHost:
 
     def _write(self, target: Path, text: str, mode: int) -> None:
         self.make_dir(str(target.parent))
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        part = _part(target)
         try:
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
-            Path(temporary).replace(target)
+            part.replace(target)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise
         _sync_dir(target.parent)
 
@@ -147,14 +147,14 @@ class LocalHost:
 
     def copy(self, source: str, target: str) -> None:
         self.make_dir(str(Path(target).parent))
-        temporary = f"{target}.{os.getpid()}"
         with _told(f"{source} -> {target}"):
+            temporary = _part(Path(target))
             shutil.copy2(source, temporary)
             status = Path(source).stat()
             # Only root may give a file away; anybody else's copy is their own.
             with suppress(*([PermissionError] if os.geteuid() != 0 else [])):
                 os.chown(temporary, status.st_uid, status.st_gid)
-            Path(temporary).replace(target)
+            temporary.replace(target)
 
     def make_dir(self, path: str, *, mode: int = 0o700) -> None:
         folder = Path(path)
@@ -256,6 +256,14 @@ def _answered(
             if left <= LOOK_EVERY_S:
                 raise
         given = None  # it is passed on all the same
+
+
+def _part(target: Path) -> Path:
+    """The name of `target` while it is written. It is always the same: what a run that was killed
+    has left is taken away by the next one that comes so far."""
+    part = target.with_name(f".{target.name}.part")
+    part.unlink(missing_ok=True)
+    return part
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
