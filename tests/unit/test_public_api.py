@@ -83,7 +83,7 @@ PROPERTIES = {"Project": {"name", "settings"}, "Plan": {"is_empty"}, "Forecast":
 FIELDS = {
     "Release": ["tag", "subject", "author"],
     "Outcome": ["result", "release", "previous", "strategy", "run", "seconds", "downtime_s"],
-    "Status": ["observed", "live", "problems", "held"],
+    "Status": ["observed", "live", "problems", "held", "degraded"],
     "Plan": ["strategy", "release", "based_on", "steps", "downtime", "notes"],
     "Forecast": [
         *("project", "plan", "current", "is_adopted", "subjects", "services", "changes"),
