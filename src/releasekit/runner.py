@@ -87,8 +87,9 @@ class Runner:
     def run(self, plan: Plan, run: str) -> None:
         """Run every step; raises what the failing step raised, or `Interrupted`.
 
-        After the commit point a failure only warns and the run goes forward: the new release
-        serves, and what is left of the old one is cleared by the next run.
+        After the commit point a failure only warns and the run goes forward, but never past a
+        drain that failed: the new release serves, and what is left of the old one is cleared by
+        the next run.
         """
         is_committed = not any(isinstance(step, MarkCurrent) for step in plan.steps)
         for number, step in enumerate(plan.steps, start=1):
@@ -101,6 +102,8 @@ class Runner:
                 if not (is_committed and step.phase is Phase.SETTLE):
                     raise
                 self.events(Warned(f"{type(step).__name__}: {error.message}"))
+                if isinstance(step, Drain):
+                    return  # nobody knows who still has requests: whoever it is, runs on
             is_committed = is_committed or isinstance(step, MarkCurrent)
 
     def _is_marked(self, step: Step) -> bool:

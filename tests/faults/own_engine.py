@@ -67,12 +67,13 @@ class OwnEngine:
         places = [f"--{name}-root={self.folder / name}" for name in ("data", "exec")]
         files = [f"--pidfile={self.folder / 'pid'}", f"--host={self.address}"]
         with (self.folder / "log").open("a") as log:
-            subprocess.Popen(
-                self.inside("dockerd", *places, *files),
+            command = self.inside("dockerd", *places, *files)
+            subprocess.run(
+                ["setsid", "--fork", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
+                check=True,
             )
 
     def stop(self) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
 import shlex
 import signal
+import subprocess
+import termios
 import time
 
 import pytest
 
-from tests.e2e.shop import RELEASEKIT
+from tests.e2e.shop import DEADLINE_S, RELEASEKIT
 from tests.faults.stage import Fault, Pair, assert_fit, assert_settled, standing
 
 pytestmark = pytest.mark.e2e
@@ -52,6 +57,37 @@ def test_one_signal_brings_the_previous_release_back(
         assert f"{first[:7]} serves as before" in ran.result["message"]
         assert_settled(team, first)
     assert_fit(team.shop, load.report)
+
+
+@slow
+def test_a_terminal_that_goes_in_the_midst_of_its_progress_brings_it_back_too(pair: Pair) -> None:
+    """The kernel sends the signal, and whatever is written to the terminal from then on fails."""
+    team, first, second = standing(pair, "watched")
+    with team.load() as load:
+        terminal, end = pty.openpty()
+        environ = team.shop.environment(TERM="xterm", SHOP_BOOT_SECONDS="60")
+        up = subprocess.Popen(
+            [RELEASEKIT, "up", second],
+            cwd=team.shop.folder,
+            env=environ,
+            stdin=end,
+            stdout=end,
+            stderr=end,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY),
+        )
+        os.close(end)
+        read_until(terminal, b"AwaitHealthy")
+        os.close(terminal)
+        assert up.wait(DEADLINE_S) == 130
+        assert_settled(team, first)
+    assert_fit(team.shop, load.report)
+
+
+def read_until(terminal: int, word: bytes) -> None:
+    said = b""
+    while word not in said:
+        said += os.read(terminal, 4096)
 
 
 @slow

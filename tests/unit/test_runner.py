@@ -198,6 +198,17 @@ def test_after_the_commit_point_a_failing_step_only_warns_and_the_run_goes_forwa
     assert made.world.containers == {}
 
 
+def test_what_was_not_drained_is_not_stopped() -> None:
+    made = started()
+    blue = FakeEngine(made.world).observe()[0]
+    runner = made.runner()
+    runner.journal = Journal(FullAfter(made.world, '"step": "Drain"'), made.world.clock, "journal")
+    steps = (MarkCurrent(B, "done"), Drain(5.0, "in flight"), Stop(blue, "B serves"))
+    runner.run(Plan("test", B, "", steps), "run-1")
+    assert made.warnings == ["Drain: the disk is full"]
+    assert [container.running for container in made.world.containers.values()] == [True]
+
+
 class FullAfter(FakeHost):
     """A disk that is full as soon as this stands in a line that is to be appended."""
 
