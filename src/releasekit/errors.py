@@ -8,6 +8,7 @@ ReleasekitError
 │   ├── AmbiguousRelease      a prefix of several
 │   ├── MissingImage          neither on the host nor to be pulled
 │   ├── DirtyTree             the tree has changes that no commit holds
+│   ├── NoRoom                disk, inodes or memory of the host do not suffice
 │   ├── Held                  another release is held before its cutover
 │   └── StrategyError         unknown, failed to load, or made no plan
 │       └── UnsafePlan        a plan that breaks an invariant
@@ -71,6 +72,10 @@ class MissingImage(UsageError):
 
 
 class DirtyTree(UsageError):
+    pass
+
+
+class NoRoom(UsageError):
     pass
 
 

@@ -140,7 +140,7 @@ def _memory(memory: Memory) -> Iterator[str]:
         yield f"no more than now{there}"
         return
     yield f"{_needed(memory)} beside what runs{there}"
-    yield ", ".join(map(_share, memory.shares))
+    yield ", ".join(map(share, memory.shares))
     if memory.fits is False:
         yield "warning: that does not fit: the kernel would kill something"
 
@@ -154,10 +154,11 @@ def _needed(memory: Memory) -> str:
     return f"{bound} {amount(memory.needed)}"
 
 
-def _share(share: MemoryShare) -> str:
-    if share.each is None:
-        return f"{share.service} {share.replicas} x unknown"
-    return f"{share.service} {share.replicas} x {amount(share.each)} ({share.estimate})"
+def share(found: MemoryShare) -> str:
+    """A service's part of the memory, in words."""
+    if found.each is None:
+        return f"{found.service} {found.replicas} x unknown"
+    return f"{found.service} {found.replicas} x {amount(found.each)} ({found.estimate})"
 
 
 def _backing(forecast: Forecast) -> Iterator[str]:

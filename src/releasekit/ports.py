@@ -27,6 +27,14 @@ class Answer:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Free:
+    """What a filesystem has left for who asks: bytes, and inodes (None: it sets no limit)."""
+
+    size: int
+    inodes: int | None
+
+
 class Clock(Protocol):
     """Time that only goes forward, in seconds, and the only way to let it pass. `utc` is the wall
     clock, in ISO 8601: for people to read, nothing is decided by it."""
@@ -87,6 +95,14 @@ class Host(Protocol):
 
     def remove(self, path: str) -> None:
         """Remove the file if it is there."""
+        ...
+
+    def free(self, path: str) -> Free | None:
+        """What is left on the filesystem of a path; None when there is no such path."""
+        ...
+
+    def reserve(self, path: str, size: int) -> None:
+        """Make a file (0600) that takes up so many bytes of the disk."""
         ...
 
     def list_dir(self, path: str) -> tuple[str, ...]:

@@ -127,6 +127,7 @@ class Project:
         options: Mapping[str, Any] | None = None,
         hold: bool = False,
         migration: Decision | None = None,
+        ignore_memory: bool = False,
         stop: threading.Event | None = None,
     ) -> Outcome:
         """Release it. When `stop` is set the run ends at the next safe point.
@@ -135,18 +136,21 @@ class Project:
         `options` go to each strategy that knows them. With `hold` it comes up and is proven
         healthy, and no user gets it before `promote`, or another `up` of the same. `migration` is
         what a person found out of one that was not seen to end: it is "done", or to run "again".
+        With `ignore_memory` it may run more at once than the host has memory for.
 
         Raises `ReleaseFailed` (the previous release serves), `Interrupted` (likewise),
         `NeedsPerson` (before anything was touched where a migration was not seen to end),
         `Locked`, or a `UsageError` before anything was touched: `Held` when another release is
-        held.
+        held, `NoRoom` when disk, inodes or memory do not suffice.
         """
+        from releasekit import room
         from releasekit.migrating import decided
         from releasekit.run import planned
 
         ends = stop or threading.Event()
         mix = self._mix(strategy, options=options)
         draft = self._workspace.draft(self._immutable(release), mix)
+        self._workspace.require_disk(draft)
         with self._workspace.locked(draft.project, f"up {short(release.tag)}"):
             held = self._held(draft.project)
             self._require_free(held, release.tag)
@@ -164,7 +168,10 @@ class Project:
             known = adopted.known(observed) if adopted is not None else observed
             known = decided(known, unfinished, migration)
             # A plan that is refused is refused before anything is written.
-            planned(mix, known, pinned.bundle.target(), self._workspace, hold=hold)
+            plan = planned(mix, known, pinned.bundle.target(), self._workspace, hold=hold)
+            if not ignore_memory:
+                room.require_memory(self._workspace.host, pinned.bundle, known, plan)
+            room.keep_reserve(self._workspace.host, self._workspace.place(draft.project))
             if adopted is not None:
                 self._adopt(adopted, site)
             if unfinished is not None and migration is not None:
@@ -248,6 +255,8 @@ class Project:
             bundle = store.load(release)
             if bundle is None:
                 raise UnknownRelease(f"{short(release)} is no longer stored on this host")
+            if release not in journals.ever_committed(records):
+                self._workspace.unfinished(name, None)  # it would migrate
             mix = self._mix_back(records, stack[-1], bundle)
             run = self._begin("rollback", name, bundle.release)
             site = self._workspace.site(bundle)

@@ -15,6 +15,7 @@ from releasekit import journal as journals
 from releasekit.check import checked_plan
 from releasekit.errors import (
     EngineError,
+    HostError,
     Interrupted,
     MigrationUnfinished,
     NeedsPerson,
@@ -22,13 +23,13 @@ from releasekit.errors import (
     ReleasekitError,
     StepFailed,
 )
-from releasekit.events import EventSink, PlanMade, RunEnded, RunStarted
+from releasekit.events import EventSink, PlanMade, RunEnded, RunStarted, Warned
 from releasekit.observed import Observed
 from releasekit.outcome import Outcome
 from releasekit.plan import Plan
 from releasekit.recovery import way_back
 from releasekit.release import Release, short
-from releasekit.runner import Downtime
+from releasekit.runner import Downtime, Runner
 from releasekit.status import serving_release
 from releasekit.steps import Remove, Stop
 from releasekit.strategies.mixed import Mix
@@ -44,6 +45,7 @@ ENGINE_BACK_S = 30.0
 """How long the way back waits for an engine that does not answer."""
 DONE = {"up": "released", "rollback": "rolled-back", "promote": "released"}
 LOOK = "look at `releasekit status`, then `releasekit up` or `rollback` once more"
+WAYS_BACK = ("rollback", "abort")
 HINTS = {
     "promote": "`releasekit promote` tries it once more, `releasekit abort` gives it up",
     "abort": "`releasekit abort` once more",
@@ -91,6 +93,7 @@ class Run:
         Raises `ReleaseFailed` or `Interrupted` when the previous release serves again, and
         `NeedsPerson` when it does not.
         """
+        self._make_room(bundle.project)
         plan = planned(mix, observed, bundle.target(), self._workspace, hold=hold)
         serving = observed.current if hold else bundle.id
         self._events(PlanMade(plan))
@@ -99,7 +102,7 @@ class Run:
             return self._ended("nothing-to-do", bundle.id, mix, observed, serving)
         self._record_begin(site, bundle.id, mix)
         try:
-            site.runner(self._events, stop, self._downtime).run(plan, self._id)
+            self._runner(site, stop).run(plan, self._id)
             if hold:
                 self._record_hold(site, bundle, mix, stop)
         # A bug of ours or a plugin's leaves nothing half-way either.
@@ -125,11 +128,12 @@ class Run:
         Raises `ReleaseFailed` or `Interrupted` when it is held still, and `NeedsPerson` when
         `current` does not serve.
         """
+        self._make_room(held.project)
         plan, release = holding.dropped(observed, held, current, mix), held.release
         self._events(PlanMade(plan))
         self._record_begin(site, release, mix)
         try:
-            site.runner(self._events, stop, self._downtime).run(plan, self._id)
+            self._runner(site, stop).run(plan, self._id)
             _require_gone(plan, site.observe())
         except (Exception, KeyboardInterrupt) as error:
             what = f"{short(release)} is still held"
@@ -138,13 +142,35 @@ class Run:
         return self._ended("aborted", release, mix, observed, observed.current)
 
     @property
+    def _is_way_back(self) -> bool:
+        """Whether it brings back what was good: then no full disk stops it."""
+        return self._kind in WAYS_BACK
+
+    def _make_room(self, project: str) -> None:
+        if self._is_way_back:
+            self._workspace.give_way(project, self._events)
+
+    def _runner(self, site: Site, stop: threading.Event) -> Runner:
+        runner = site.runner(self._events, stop, self._downtime)
+        runner.must_record = not self._is_way_back
+        return runner
+
+    def _write(self, site: Site, event: str, **facts: object) -> None:
+        try:
+            site.journal.write(event, self._id, **facts)
+        except HostError as error:
+            if not self._is_way_back:
+                raise
+            self._events(Warned(f"not in the journal: {error.message}"))
+
+    @property
     def _seconds(self) -> float:
         return self._workspace.clock.now() - self._began
 
     def _record_begin(self, site: Site, release: str, mix: Mix) -> None:
         facts = {"kind": self._kind, "release": release, **recorded(mix)}
         commit = {"subject": self._release.subject, "author": self._release.author}
-        site.journal.write("begin", self._id, **facts, **commit, **self._who)
+        self._write(site, "begin", **facts, **commit, **self._who)
 
     def _record_hold(self, site: Site, bundle: Bundle, mix: Mix, stop: threading.Event) -> None:
         """From this record on it is held, whatever becomes of this process."""
@@ -162,7 +188,7 @@ class Run:
 
     def _record_end(self, site: Site, result: str, reason: str = "") -> None:
         facts = {"seconds": self._seconds, "downtime_s": self._downtime.seconds}
-        site.journal.write("end", self._id, result=result, reason=reason, **facts)
+        self._write(site, "end", result=result, reason=reason, **facts)
 
     def _ended(
         self, result: str, release: str, mix: Mix, before: Observed, serving: str
@@ -204,6 +230,7 @@ class Run:
 
         There is no way back from a failed repair of what is current: that stays as it is.
         """
+        self._workspace.give_way(failed.project, self._events)
         observed = self._observed(site)
         if observed.current == failed.id:
             return failed.id

@@ -133,8 +133,11 @@ class Runner:
         self._record(run, state="end", number=number, step=name, error="")
 
     def _record(self, run: str, **facts: object) -> None:
+        self._write("step", run, **facts)
+
+    def _write(self, event: str, run: str, **facts: object) -> None:
         try:
-            self.journal.write("step", run, **facts)
+            self.journal.write(event, run, **facts)
         except ReleasekitError as error:
             if self.must_record:
                 raise
@@ -172,7 +175,7 @@ class Runner:
                 self.engine.remove([replica.id for replica in step.replicas])
             case MarkCurrent():
                 self._end_downtime(self.clock.now())
-                self.journal.write("commit", run, release=step.release)
+                self._write("commit", run, release=step.release)
             case _:
                 assert_never(step)
 

@@ -41,6 +41,10 @@ class Place:
         return f"{self.state}/releases"
 
     @property
+    def reserve(self) -> str:
+        return f"{self.state}/reserve"
+
+    @property
     def lock(self) -> str:
         return f"{self.state}/lock"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from releasekit import journal as journals
-from releasekit import preparing
+from releasekit import preparing, room
 from releasekit.bundle import Bundle, BundleStore
 from releasekit.compose import model as models
 from releasekit.compose import once
@@ -182,6 +182,15 @@ class Workspace:
         facts = {"release": record["release"], "state": decision, **who}
         self.journal(project).write("migration", record["run"], **facts)
         once.forget(self._docker, once.container_name(project))
+
+    def require_disk(self, draft: Draft) -> None:
+        """Raise `NoRoom` when releasing `draft` would fill a disk."""
+        place = self.place(draft.project)
+        room.require_disk(self.host, self._docker, place, draft.missing_images)
+
+    def give_way(self, project: str, events: EventSink) -> None:
+        """Make room for a way back, where the disk is full."""
+        room.give_way(self.host, self.place(project), events)
 
     def place(self, project: str) -> Place:
         return Place(f"{self.settings.state_root(self._environ)}/{project}")

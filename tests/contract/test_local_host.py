@@ -77,6 +77,35 @@ class TestRun:
         assert host.run(["printf", r"\377ok"], deadline_s=5).stdout.endswith("ok")
 
 
+class TestRoom:
+    def test_what_is_free_is_told_for_any_path_that_is_there(
+        self, host: LocalHost, tmp_path: Path
+    ) -> None:
+        free, found = host.free(str(tmp_path)), os.statvfs(tmp_path)
+        assert free is not None
+        assert 0 < free.size <= found.f_blocks * found.f_frsize
+        assert free.inodes is None or 0 < free.inodes <= found.f_files
+        assert host.free(str(tmp_path / "missing")) is None
+
+    def test_a_reserve_takes_what_it_says_of_the_disk(
+        self, host: LocalHost, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "state" / "reserve"
+        host.reserve(str(path), 1024**2)
+        status = path.stat()
+        assert status.st_blocks * 512 >= status.st_size == 1024**2
+        assert stat.S_IMODE(status.st_mode) == 0o600
+
+    def test_a_reserve_for_which_there_is_no_room_leaves_nothing(
+        self, host: LocalHost, tmp_path: Path
+    ) -> None:
+        free = host.free(str(tmp_path))
+        assert free is not None
+        with pytest.raises(HostError, match="reserve"):
+            host.reserve(str(tmp_path / "reserve"), 2 * free.size)
+        assert list(tmp_path.iterdir()) == []
+
+
 class TestFiles:
     def test_a_written_file_is_whole_private_and_alone(
         self, host: LocalHost, tmp_path: Path

@@ -130,9 +130,11 @@ class FakeProject:
         options: Mapping[str, Any] | None = None,
         hold: bool = False,
         migration: str | None = None,
+        ignore_memory: bool = False,
         stop: threading.Event | None = None,
     ) -> Outcome:
         asked = [*(["hold"] if hold else []), *([migration] if migration else [])]
+        asked += ["tight"] if ignore_memory else []
         return self._run("up", release.tag, strategy, options, *asked, stop)
 
     def promote(self, *, stop: threading.Event | None = None) -> Outcome:
@@ -226,6 +228,10 @@ def lines(text: str) -> list[dict[str, Any]]:
         (
             ["up", "--plan", "--migration", "again"],
             [("release", None, False), ("plan", NEW[:40], None, {}, "again")],
+        ),
+        (
+            ["up", "--ignore-memory"],
+            [("release", None, False), ("up", NEW[:40], None, {}, "tight")],
         ),
         (["promote"], [("promote",)]),
         (["abort"], [("abort",)]),
@@ -393,6 +399,7 @@ EXIT_CODES = {
     "UnknownRelease": 2,
     "AmbiguousRelease": 2,
     "DirtyTree": 2,
+    "NoRoom": 2,
     "Held": 2,
     "StrategyError": 2,
     "UnsafePlan": 2,

@@ -60,7 +60,7 @@ SIGNATURES = {
     "migration: 'Decision | None' = None) -> 'Forecast'",
     "Project.up": "(self, release: 'Release', *, strategy: 'str | None' = None, "
     "options: 'Mapping[str, Any] | None' = None, hold: 'bool' = False, "
-    "migration: 'Decision | None' = None, "
+    "migration: 'Decision | None' = None, ignore_memory: 'bool' = False, "
     "stop: 'threading.Event | None' = None) -> 'Outcome'",
     "Project.promote": "(self, *, stop: 'threading.Event | None' = None) -> 'Outcome'",
     "Project.abort": "(self, *, stop: 'threading.Event | None' = None) -> 'Outcome'",
@@ -104,6 +104,7 @@ EXIT_CODES = {
     "AmbiguousRelease": 2,
     "MissingImage": 2,
     "DirtyTree": 2,
+    "NoRoom": 2,
     "Held": 2,
     "StrategyError": 2,
     "UnsafePlan": 2,

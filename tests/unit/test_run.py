@@ -18,7 +18,7 @@ from releasekit.errors import (
     ReleaseFailed,
     StepFailed,
 )
-from releasekit.events import Event, RunEnded
+from releasekit.events import Event, RunEnded, Warned
 from releasekit.observed import Nginx, Observed, Replica, Route, Upstream
 from releasekit.release import Release
 from releasekit.run import Run
@@ -105,6 +105,9 @@ class Workspace:
 
     def site(self, bundle: Bundle) -> Site:
         return self._site
+
+    def give_way(self, project: str, events: Any) -> None:
+        pass
 
 
 def fail(error: BaseException) -> Callable[[], None]:
@@ -194,3 +197,42 @@ def test_a_failing_repair_of_the_current_release_tells_what_serves() -> None:
 
     with pytest.raises(NeedsPerson, match="nothing serves"):
         run(site, [])
+
+
+# A disk that is full
+
+
+class Full(Journal):
+    def write(self, event: str, run: str, **facts: Any) -> None:
+        raise HostError("No space left on device")
+
+
+def full(kind: str) -> tuple[Site, Run, list[Event]]:
+    events: list[Event] = []
+    site = Site([HALF_WAY], [lambda: None], Full())
+    workspace: Any = Workspace(site)
+    return site, Run(kind, "shop", Bundle(NEW).release, workspace, events.append, {}), events
+
+
+def test_a_rollback_goes_on_without_a_journal_and_says_so() -> None:
+    site, made, events = full("rollback")
+    bundle: Any = Bundle(OLD)
+    real: Any = site
+
+    outcome = made.to(bundle, Mix.single(BlueGreen()), real, HALF_WAY, threading.Event())
+
+    assert outcome.result == "rolled-back"
+    assert not real.must_record
+    said = [event.message for event in events if isinstance(event, Warned)]
+    assert said == ["not in the journal: No space left on device"] * 2
+
+
+def test_a_release_that_cannot_be_recorded_does_not_begin() -> None:
+    site, made, _ = full("up")
+    bundle: Any = Bundle(NEW)
+    real: Any = site
+
+    with pytest.raises(HostError, match="No space left"):
+        made.to(bundle, Mix.single(BlueGreen()), real, HALF_WAY, threading.Event())
+
+    assert site.plays

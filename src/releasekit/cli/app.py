@@ -140,6 +140,10 @@ Migration = Annotated[
         help="Go on after a migration that was not seen to end: it is done, or runs again.",
     ),
 ]
+IgnoreMemory = Annotated[
+    bool,
+    typer.Option("--ignore-memory", help="Release although its memory limits do not fit the host."),
+]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Only show what would be done.")]
 Detailed = Annotated[
     bool,
@@ -193,6 +197,7 @@ def up(
     options: Set = None,
     hold: Hold = False,
     migration: Migration = None,
+    ignore_memory: IgnoreMemory = False,
     plan_only: PlanOnly = False,
     detailed: Detailed = False,
     dirty: Dirty = False,
@@ -216,6 +221,7 @@ def up(
                 options=given,
                 hold=hold,
                 migration=migration,
+                ignore_memory=ignore_memory,
                 stop=stop,
             )
         unbreakable(output.outcome)(outcome)

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from releasekit.errors import DeadlineExceeded, HostError, Interrupted, Locked
-from releasekit.ports import Answer, Completed
+from releasekit.ports import Answer, Completed, Free
 
 PASSED_ON = (
     "PATH HOME USER LOGNAME LANG LC_ALL TZ TMPDIR XDG_CONFIG_HOME XDG_RUNTIME_DIR "
@@ -169,6 +169,25 @@ class LocalHost:
     def remove(self, path: str) -> None:
         with _told(path):
             Path(path).unlink(missing_ok=True)
+
+    def free(self, path: str) -> Free | None:
+        with suppress(OSError):
+            found = os.statvfs(path)
+            inodes = found.f_favail if found.f_files else None
+            return Free(found.f_bavail * found.f_frsize, inodes)
+        return None
+
+    def reserve(self, path: str, size: int) -> None:
+        self.make_dir(str(Path(path).parent))
+        with _told(path):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, size)
+            except OSError:
+                Path(path).unlink()
+                raise
+            finally:
+                os.close(descriptor)
 
     def list_dir(self, path: str) -> tuple[str, ...]:
         with _told(path), suppress(FileNotFoundError, NotADirectoryError):

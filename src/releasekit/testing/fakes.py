@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from releasekit.errors import CommandFailed, RouteRefused, StepFailed
 from releasekit.observed import PLAIN, Backing, Health, Nginx, Replica, Route, Upstream
-from releasekit.ports import Answer, Completed, Probe
+from releasekit.ports import Answer, Completed, Free, Probe
 from releasekit.steps import replica_names
 from releasekit.target import Service, Target
 from releasekit.testing.workers import ACCEPT_S
@@ -234,6 +234,8 @@ class FakeHost:
     def __init__(self, world: World | None = None) -> None:
         self.world = world or World()
         self.files = self.world.files
+        self.room: Free | None = Free(2**40, None)
+        """What is free on its one disk."""
 
     def run(
         self,
@@ -275,6 +277,12 @@ class FakeHost:
 
     def remove(self, path: str) -> None:
         self.files.pop(path, None)
+
+    def free(self, path: str) -> Free | None:
+        return self.room
+
+    def reserve(self, path: str, size: int) -> None:
+        self.files[path] = ""
 
     def list_dir(self, path: str) -> tuple[str, ...]:
         inside = (
