@@ -115,7 +115,8 @@ def test_what_does_not_fit_beside_what_runs_is_refused_with_the_numbers(
     containers = team.containers()
     refused = team.up(second).ended(2).result
     assert refused["error"] == "NoRoom"
-    assert "web 1 x 900 GiB (limit) may take 900 GiB, and the host has" in refused["message"]
+    assert "web 1 x 900 GiB (limit)" in refused["message"]
+    assert "may take 900 GiB, and the host has" in refused["message"]
     assert "`--strategy recreate`" in refused["hint"]
     assert "`--ignore-memory`" in refused["hint"]
     assert team.containers() == containers

@@ -3,6 +3,7 @@ password, which nobody gets to read."""
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import time
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from releasekit.compose.docker import Docker
+from releasekit.compose.manifest import pull_sizes
+from releasekit.hosts.local import LocalHost
 from tests.e2e.shop import DEADLINE_S, Ran
 from tests.faults.registry import Registry, docker_pulls
 from tests.faults.stage import Pair, Team, assert_settled
@@ -65,6 +69,14 @@ def test_a_password_that_is_wrong_is_told_and_nothing_is_changed(remote: Remote)
     said = refused(remote, remote.sha, wrong)
     assert "unauthorized" in said or "no basic auth credentials" in said
     assert not [form for form in forms(frozenset({wrong})) if form in said]
+
+
+@pytest.mark.slow
+def test_how_much_a_pull_fetches_is_known_before_it(remote: Remote) -> None:
+    host = LocalHost({**os.environ, **remote.environ(remote.registry.password)})
+    sizes = pull_sizes(Docker(host), [remote.image, f"{remote.registry.address}/shop:missing"])
+    assert sizes.keys() == {remote.image}
+    assert sizes[remote.image] > BIG
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 from releasekit import room
 from releasekit.compose.docker import Docker
 from releasekit.compose.manifest import pull_sizes
-from releasekit.errors import NoRoom
+from releasekit.errors import DeadlineExceeded, NoRoom
 from releasekit.events import Event, Warned
 from releasekit.forecast import Memory, MemoryShare
 from releasekit.ports import Completed, Free
@@ -73,6 +73,8 @@ class Engine(FakeHost):
         if "version" in argv:
             return Completed(0, "linux/amd64\n", "")
         found = self.manifests.get(argv[-1].rpartition("/")[2])
+        if isinstance(found, Exception):
+            raise found
         return (
             Completed(0, json.dumps(found), "") if found else Completed(1, "", "no such manifest")
         )
@@ -122,6 +124,12 @@ def test_of_several_platforms_the_engines_own_counts() -> None:
     host = Engine(state=None, root=None, **{"shop:3f2a9c1": index, "shop@sha256:1": LAYERS})
     assert pull_sizes(Docker(host), [IMAGE]) == {IMAGE: 300 * MIB}
     assert host.asked[-1][-1] == "registry.example:5000/shop@sha256:1"
+
+
+def test_a_registry_that_does_not_answer_is_asked_once() -> None:
+    host = Engine(state=None, root=None, **{"shop:3f2a9c1": DeadlineExceeded("5 s"), "b": LAYERS})
+    assert pull_sizes(Docker(host), ["b", IMAGE, "b"]) == {"b": 300 * MIB}
+    assert [asked[-1] for asked in host.asked[1:]] == ["b", IMAGE]
 
 
 @pytest.mark.parametrize("image", ["localhost:5000/shop:1", "127.0.0.1:5000/shop:1"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from releasekit.compose.docker import QUICK_S, Docker
+from releasekit.compose.docker import Docker
 from releasekit.errors import DeadlineExceeded
 
 Manifest = Mapping[str, Any]
+ASK_S = 5.0
+"""It is worth no long wait: the pull itself tells when there is no room."""
 _LOOPBACK = ("127.", "localhost:")
 """Registries that Docker itself asks without TLS."""
 
@@ -18,8 +21,12 @@ def pull_sizes(docker: Docker, images: Sequence[str]) -> dict[str, int]:
     """The bytes of each image's layers as they are fetched, compressed; without those of which
     the registry does not tell in time."""
     platform = docker.ask("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}").strip()
-    sizes = ((image, _size(docker, image, platform)) for image in images)
-    return {image: size for image, size in sizes if size is not None}
+    found: dict[str, int] = {}
+    with suppress(DeadlineExceeded):  # who does not answer is not asked again
+        for image in images:
+            size = _size(docker, image, platform)
+            found |= {image: size} if size is not None else {}
+    return found
 
 
 def _size(docker: Docker, image: str, platform: str) -> int | None:
@@ -31,12 +38,12 @@ def _size(docker: Docker, image: str, platform: str) -> int | None:
 
 
 def _manifest(docker: Docker, image: str) -> Manifest:
-    """What the registry answers; empty when it does not."""
+    """What the registry answers; empty when it has no such image, or tells nobody."""
     insecure = ["--insecure"] if image.startswith(_LOOPBACK) else []
+    done = docker.run(["manifest", "inspect", *insecure, image], deadline_s=ASK_S)
     try:
-        done = docker.run(["manifest", "inspect", *insecure, image], deadline_s=QUICK_S)
         found = json.loads(done.stdout) if done.status == 0 else {}
-    except (DeadlineExceeded, ValueError):
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 
