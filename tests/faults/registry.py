@@ -9,7 +9,6 @@ import secrets
 import shutil
 import socket
 import socketserver
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -151,9 +150,3 @@ class Registry:
         login = self.login(self.password)
         run(["docker", "--config", login, "image", "push", "--quiet", reference])
         docker("image", "rm", "--force", reference, image)
-
-
-def docker_pulls(reference: str) -> list[str]:
-    """The pulls of this image that go on."""
-    found = subprocess.run(["pgrep", "-f", f"pull.*{reference}"], capture_output=True, text=True)
-    return found.stdout.split()
