@@ -133,7 +133,7 @@ class Shop:
     def _begin(self, kind: str, faults: Sequence[Fault]) -> Run:
         self.world.step, self.world.faults, self.world.is_killed = 0, tuple(faults), False
         workspace: Any = SimpleNamespace(
-            clock=self.world.clock, site=lambda _: self.site, shows_previews=True
+            clock=self.world.clock, site=lambda _: self.site, shows_previews=True, bake_s=0.0
         )
         return Run(kind, "shop", Release("c" * 40), workspace, ignore, {"by": "kim"})
 
