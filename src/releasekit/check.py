@@ -273,6 +273,9 @@ class _World:
             replaced = self.replaced.get(service, frozenset())
             if replaced and not replaced & self.running.keys():
                 self.broken("what is watched can still be taken back", service)
+        for _, name in step.beside:
+            if self.running.get(name) != step.previous:
+                self.broken("what is watched can still be taken back", name)
 
     @property
     def _wanted(self) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from releasekit.observed import Backing, Nginx, Replica, Upstream
@@ -17,6 +17,17 @@ class Completed:
     status: int | None
     stdout: str
     stderr: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a URL answers, its header names in lower case; `status` None: nobody answered. Then
+    `is_unknown` says that this tells nothing: the host could not even ask."""
+
+    status: int | None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    detail: str = ""
+    is_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +132,11 @@ class Host(Protocol):
         """GET from the host, following no redirect and using no proxy: answer, and body's start."""
         ...
 
+    def fetch(self, url: str, *, deadline_s: float) -> Page:
+        """GET this http or https URL from the host as anybody would, certificate and all, but
+        following no redirect and using no proxy."""
+        ...
+
     def lock(self, path: str, purpose: str) -> AbstractContextManager[None]:
         """A kernel lock that dies with its holder; raises `Locked` when somebody holds it."""
         ...
@@ -128,11 +144,13 @@ class Host(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """How one replica is, right now. `is_lost`: it has exited, and waiting on is of no use."""
+    """How one replica is, right now. `is_lost`: it has exited, and waiting on is of no use. `run`
+    changes with every start of its container, "" when that is not known."""
 
     is_healthy: bool
     detail: str
     is_lost: bool = False
+    run: str = field(default="", compare=False)
 
 
 class Engine(Protocol):

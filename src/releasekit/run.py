@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -270,7 +271,7 @@ def planned(
 ) -> Plan:
     """The checked plan to `target`; with `hold` it stops before the cutover."""
     if not hold:
-        return checked_plan(mix, observed, target)
+        return checked_plan(mix, observed, replace(target, bake_s=workspace.bake_s))
     return holding.held_plan(mix, observed, target, preview=workspace.shows_previews)
 
 

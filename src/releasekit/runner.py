@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -47,12 +47,10 @@ from releasekit.steps import (
     Watch,
 )
 from releasekit.waiting import wait_until
+from releasekit.watching import Judge, Watcher
 
 GOOD_IN_A_ROW = 2
 """How often a replica must be found healthy before it counts: one answer may be a lucky one."""
-BAD_IN_A_ROW = 3
-"""How often a replica that is watched must be found unhealthy."""
-WATCH_EVERY_S = 0.5
 CONFIRM_DEADLINE_S = 15.0
 LOG_LINES = 20
 
@@ -77,6 +75,8 @@ class Runner:
     events: EventSink
     is_stopped: Callable[[], bool] = lambda: False
     downtime: Downtime = field(default_factory=Downtime)
+    judges: Callable[[], Sequence[Judge]] = tuple
+    """Who judges a release by what users get, besides its health, while it is watched."""
     must_record: bool = True
     """Whether a journal that cannot be written stops the run: not on the way back."""
     _answered: float = field(default=0.0, init=False)
@@ -166,7 +166,8 @@ class Runner:
             case ConfirmRoute():
                 self._confirm(step)
             case Watch():
-                self._watch(step)
+                watcher = Watcher(step, self.engine, self.clock, self.events, self.judges())
+                watcher.watch(self._stop_on_request)
             case Drain():
                 self._drain(step)
             case Stop():
@@ -274,24 +275,6 @@ class Runner:
         # latest when it was asked for the last time: to hear all answers takes a while.
         was_served = self._is_loaded and not missing
         self._end_downtime(self._answered if was_served else asked)
-
-    def _watch(self, step: Watch) -> None:
-        """Fails with what was seen when a replica is found unhealthy so often in a row: one probe
-        that finds it busy says little."""
-        ends = self.clock.now() + step.seconds
-        bad: dict[str, int] = defaultdict(int)
-        while (left := ends - self.clock.now()) > 0:
-            self._stop_on_request()
-            self.events(StepProgress(step, f"{left:.0f} s left"))
-            probes = self.engine.probe(step.release, step.replicas) if step.replicas else {}
-            for name, probe in probes.items():
-                bad[name] = 0 if probe.is_healthy else bad[name] + 1
-            failing = [n for n, p in probes.items() if p.is_lost or bad[n] >= BAD_IN_A_ROW]
-            if failing:
-                raise self._never_healthy(
-                    failing, _listed({name: probes[name].detail for name in failing})
-                )
-            self.clock.sleep(min(WATCH_EVERY_S, left))
 
     def _drain(self, step: Drain) -> None:
         def look() -> str:

@@ -13,12 +13,14 @@ from releasekit.compose.nginx_container import NginxContainer
 from releasekit.errors import SettingsError
 from releasekit.events import EventSink
 from releasekit.journal import Journal
-from releasekit.nginx.router import NginxRouter
+from releasekit.nginx.router import Bake, NginxRouter
 from releasekit.observed import Nginx, Observed
 from releasekit.ports import Clock, Host
 from releasekit.runner import Downtime, Runner
+from releasekit.settings import BakeSettings, NginxSettings
 from releasekit.target import Target
 from releasekit.together import together
+from releasekit.watching import Judge, PublicCheck, Requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,13 @@ class Site:
     """The adapters of one project, wired for one release of it."""
 
     project: str
+    host: Host
     clock: Clock
     store: BundleStore
     journal: Journal
     engine: ComposeEngine
     router: NginxRouter | None
+    bake: BakeSettings
 
     def observe(self) -> Observed:
         """What there is now."""
@@ -77,8 +81,9 @@ class Site:
         )
 
     def require_route(self, target: Target, observed: Observed, *, on_preview: bool) -> None:
-        """Raise `SettingsError` when nginx would not load a route to `target`, or would not show
-        it `on_preview`: which it does only when it has loaded a route."""
+        """Raise `SettingsError` when nginx would not load a route to `target`, would not show it
+        `on_preview`, which it does only when it has loaded a route, or would log nothing for a
+        bake that goes by its log."""
         if self.router is None or observed.nginx is None:
             return
         asked, problem = sorted(target.asked), ""
@@ -86,6 +91,8 @@ class Site:
             problem = self.router.problem(asked)
         elif on_preview and asked:
             problem = self.router.preview_problem(asked)
+        if not problem and observed.nginx.running:
+            problem = self.router.log_problem()
         if problem:
             raise SettingsError([problem])
 
@@ -95,11 +102,38 @@ class Site:
     def runner(self, events: EventSink, stop: threading.Event, downtime: Downtime) -> Runner:
         """What executes plans here, until `stop` is set."""
         return Runner(
-            self.engine, self.router, self.journal, self.clock, events, stop.is_set, downtime
+            self.engine,
+            self.router,
+            self.journal,
+            self.clock,
+            events,
+            stop.is_set,
+            downtime,
+            self._judges,
         )
 
+    def _judges(self) -> tuple[Judge, ...]:
+        """Who judges a release that is watched, as the settings want it; new ones every time."""
+        if not self.bake.duration:
+            return ()
+        found: list[Judge] = []
+        if self.router is not None and self.bake.limits.are_any:
+            requests = self.router.requests
+            found.append(Requests(self.bake.limits, requests, self.engine.whereabouts))
+        if self.bake.url is not None:
+            header = self.bake.release_header or ""
+            found.append(PublicCheck(self.host, self.bake.url, self.bake.statuses, header))
+        return tuple(found)
 
-def wire(host: Host, clock: Clock, place: Place, bundle: Bundle, control_port: int) -> Site:
+
+def wire(
+    host: Host,
+    clock: Clock,
+    place: Place,
+    bundle: Bundle,
+    nginx: NginxSettings,
+    bake: BakeSettings,
+) -> Site:
     """The adapters for `bundle`'s project."""
     docker = Docker(host)
     store = BundleStore(host, place.releases)
@@ -107,7 +141,15 @@ def wire(host: Host, clock: Clock, place: Place, bundle: Bundle, control_port: i
     router: NginxRouter | None = None
     if bundle.nginx_service is not None:
         container = NginxContainer(docker, engine, bundle, bundle.nginx_service, place.nginx)
+        logs_for_s = bake.duration if bake.limits.are_any else None
         router = NginxRouter(
-            host, container, engine.peers, clock, directory=place.nginx, control_port=control_port
+            host,
+            container,
+            engine.peers,
+            clock,
+            directory=place.nginx,
+            control_port=nginx.control_port,
+            bake=Bake(nginx.bake_log, logs_for_s) if logs_for_s else None,
         )
-    return Site(bundle.project, clock, store, Journal(host, clock, place.journal), engine, router)
+    journal = Journal(host, clock, place.journal)
+    return Site(bundle.project, host, clock, store, journal, engine, router, bake)

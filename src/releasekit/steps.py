@@ -147,7 +147,9 @@ class ConfirmRoute:
 class Watch:
     """Let time pass while these replicas serve; fails when one of them is no longer healthy.
 
-    What they replace has to run on meanwhile. Without replicas it is a mere pause.
+    What they replace has to run on meanwhile. Without replicas it is a mere pause. `beside` are
+    replicas of the `previous` release that run on: they tell when something is wrong that is not
+    the new one's fault.
     """
 
     phase: ClassVar[Phase] = Phase.SHIFT
@@ -156,10 +158,15 @@ class Watch:
     """(service, replica) pairs."""
     seconds: float
     cause: str
+    previous: str = ""
+    beside: tuple[tuple[str, str], ...] = ()
+    """(service, replica) pairs."""
 
     def __str__(self) -> str:
         names = " ".join(name for _, name in self.replicas)
-        return f"{names} for {self.seconds:g} s" if names else f"{self.seconds:g} s"
+        beside = " ".join(name for _, name in self.beside)
+        beside = f" beside {beside}" if beside else ""
+        return f"{names} for {self.seconds:g} s{beside}" if names else f"{self.seconds:g} s"
 
 
 @dataclass(frozen=True, slots=True)

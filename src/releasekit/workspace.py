@@ -55,6 +55,11 @@ class Workspace:
         """Whether nginx is to show what is held to who knows a secret."""
         return self.settings.nginx is not None and self.settings.nginx.preview
 
+    @property
+    def bake_s(self) -> float:
+        """For how long a new release is watched before the one before it is let go."""
+        return self.settings.bake.duration or 0.0
+
     def draft(self, release: Release, mix: Mix) -> Draft:
         """The release as the project's files describe it now.
 
@@ -214,7 +219,7 @@ class Workspace:
         """The adapters for `bundle`'s project."""
         nginx = self.settings.nginx or NginxSettings()
         place = self.place(bundle.project)
-        return wire(self.host, self.clock, place, bundle, nginx.control_port)
+        return wire(self.host, self.clock, place, bundle, nginx, self.settings.bake)
 
     @contextmanager
     def locked(self, project: str, purpose: str) -> Iterator[None]:

@@ -18,7 +18,7 @@ from releasekit.bundle import HealthCheck
 from releasekit.hosts.local import LocalHost, MonotonicClock
 from releasekit.nginx.container import Container, ContainerFacts, Process
 from releasekit.nginx.render import FILE, Peer
-from releasekit.nginx.router import NginxRouter
+from releasekit.nginx.router import Bake, NginxRouter
 from releasekit.observed import Route, Upstream
 from releasekit.ports import Completed
 from releasekit.waiting import wait_until
@@ -225,6 +225,7 @@ class World:
     container: DockerContainer
     folder: Path
     router: NginxRouter = field(init=False)
+    bake: Bake | None = None
 
     def __post_init__(self) -> None:
         self.router = self.new_router(self.container)
@@ -239,6 +240,7 @@ class World:
             CLOCK,
             directory=str(self.folder / "releasekit"),
             control_port=CONTROL_PORT,
+            bake=self.bake,
         )
 
     @property

@@ -259,6 +259,26 @@ def test_what_is_watched_can_be_taken_back() -> None:
     assert WATCHED in rules(changed(late))
 
 
+@pytest.mark.parametrize(
+    ("previous", "name", "broken"),
+    [
+        (OLD, "shop-releases-web-blue-1", set()),
+        (NEW, "shop-releases-web-blue-1", {WATCHED}),
+        (OLD, "shop-releases-web-blue-9", {WATCHED}),
+    ],
+)
+def test_what_it_is_watched_beside_runs_and_is_of_the_release_before(
+    previous: str, name: str, broken: set[str]
+) -> None:
+    def early(steps: Sequence[Step]) -> Iterable[Step]:
+        for step in steps:
+            if isinstance(step, MarkCurrent):
+                yield replace(watch(), previous=previous, beside=(("web", name),))
+            yield step
+
+    assert rules(changed(early)) == broken
+
+
 def test_a_watch_before_the_old_ones_stop_breaks_no_rule() -> None:
     def early(steps: Sequence[Step]) -> Iterable[Step]:
         for step in steps:

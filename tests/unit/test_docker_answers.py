@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from releasekit.baking import Whereabouts
 from releasekit.bundle import Bundle, BundledService, BundleStore, HealthCheck
 from releasekit.compose.docker import Docker, compose_argv, version_tuple
 from releasekit.compose.engine import ComposeEngine
@@ -317,6 +319,24 @@ def test_a_restart_begins_the_time_anew() -> None:
     assert not worker.probe(9.9, started=1).is_healthy
     assert not worker.probe(9.9, started=1).is_healthy
     assert worker.probe(0.1, started=1).is_healthy
+
+
+def test_every_start_is_a_run_of_its_own() -> None:
+    worker = Settling()
+    runs = [worker.probe().run, worker.probe(5.0).run, worker.probe(started=1).run]
+    assert runs[0] == runs[1] != runs[2]
+    assert worker.probe(started=1, key="b").run not in runs
+
+
+def test_a_container_is_found_at_all_its_addresses_since_it_was_started() -> None:
+    host = Script()
+    engine = ComposeEngine(host, Docker(host), BundleStore(host, "/r"), FakeClock(), bundle())
+    networks = {"a": {"IPAddress": "10.1.0.2"}, "b": {"IPAddress": "10.2.0.2"}, "c": {}}
+    state = {"Status": "running", "StartedAt": "2026-11-20T06:15:00Z"}
+    facts = {"Id": "a", "Name": "/web-1", "State": state, "NetworkSettings": {"Networks": networks}}
+    host.answers = {"inspect": containers(facts)}
+    since = datetime(2026, 11, 20, 6, 15, tzinfo=UTC).timestamp()
+    assert engine.whereabouts(["web-1"]) == (Whereabouts(("10.1.0.2", "10.2.0.2"), since),)
 
 
 def test_another_container_of_the_same_name_begins_the_time_anew() -> None:

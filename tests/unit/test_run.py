@@ -93,6 +93,7 @@ class Workspace:
     def __init__(self, site: Site) -> None:
         self._site = site
         self.clock = self
+        self.bake_s = 0.0
 
     def utc(self) -> str:
         return "2026-11-20T06:15:09.000+00:00"

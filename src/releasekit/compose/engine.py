@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from releasekit.baking import Whereabouts
 from releasekit.bundle import Bundle, BundleStore, HealthCheck
 from releasekit.compose import model as models
 from releasekit.compose import observe, once
@@ -165,7 +166,10 @@ class ComposeEngine:
         containers = self._docker.inspect([name for _, name in replicas])
         found = {observe.name_of(container): container for container in containers}
         probes = each(lambda pair: self._probe(bundle, pair[0], found.get(pair[1])), replicas)
-        return {name: probe for (_, name), probe in zip(replicas, probes, strict=True)}
+        return {
+            name: replace(probe, run=observe.run_of(found[name])) if name in found else probe
+            for (_, name), probe in zip(replicas, probes, strict=True)
+        }
 
     def _probe(
         self, bundle: Bundle, service: str, container: ContainerInspectResult | None
@@ -229,6 +233,10 @@ class ComposeEngine:
                 address = self._address_for_nginx(container)
                 found[replica.name] = Peer(port, address, bundle.health(replica.service))
         return found
+
+    def whereabouts(self, names: Sequence[str]) -> tuple[Whereabouts, ...]:
+        """All addresses of these containers; without those gone."""
+        return tuple(map(observe.whereabouts, self._docker.inspect(names)))
 
     def _address_for_nginx(self, container: ContainerInspectResult) -> str:
         """The address on a network that nginx is on too, else any."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from math import ceil
 from typing import TYPE_CHECKING
 
+from releasekit.baking import Whereabouts
 from releasekit.observed import PLAIN, Backing, Health, Replica
 from releasekit.ports import Probe
 
@@ -69,6 +70,12 @@ def addresses(container: ContainerInspectResult) -> dict[str, str]:
     return {name: n.ip_address for name, n in sorted(networks.items()) if n.ip_address}
 
 
+def whereabouts(container: ContainerInspectResult) -> Whereabouts:
+    started = container.state.started_at if container.state is not None else None
+    since = started.timestamp() if started is not None else 0.0
+    return Whereabouts(tuple(addresses(container).values()), since)
+
+
 def is_up(container: ContainerInspectResult) -> bool:
     state = container.state
     return state is not None and state.status in ("running", "restarting", "paused")
@@ -78,6 +85,12 @@ def health_of(container: ContainerInspectResult) -> Health:
     state = container.state
     health = state.health if state is not None else None
     return Health(health.status) if health is not None and health.status else Health.NONE
+
+
+def run_of(container: ContainerInspectResult) -> str:
+    """What changes with every start of the container."""
+    started = container.state.started_at if container.state is not None else None
+    return f"{container.id} {started}"
 
 
 def lost(container: ContainerInspectResult) -> str:

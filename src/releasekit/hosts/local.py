@@ -19,7 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from releasekit.errors import DeadlineExceeded, HostError, Interrupted, Locked
-from releasekit.ports import Answer, Completed, Free
+from releasekit.hosts.public import fetch
+from releasekit.ports import Answer, Completed, Free, Page
 
 PASSED_ON = (
     "PATH HOME USER LOGNAME LANG LC_ALL TZ TMPDIR XDG_CONFIG_HOME XDG_RUNTIME_DIR "
@@ -214,6 +215,9 @@ class LocalHost:
             return Answer(None, _reason(error)), ""
         finally:
             connection.close()
+
+    def fetch(self, url: str, *, deadline_s: float) -> Page:
+        return fetch(url, deadline_s)
 
     @contextmanager
     def lock(self, path: str, purpose: str) -> Iterator[None]:

@@ -7,6 +7,7 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator
 
+from releasekit.nginx import log as logs
 from releasekit.nginx.preview import variable
 
 _FILE = re.compile(r"^# configuration file (\S+):$", re.MULTILINE)
@@ -48,6 +49,19 @@ def preview_problem(dump: str, path: str, services: Collection[str]) -> str:
         f"nginx.preview is on, and nginx passes nothing to {' or '.join(names)}, so a preview "
         f"would show what users get: say `proxy_pass http://{names[0]};` in its configuration, or "
         "switch nginx.preview off"
+    )
+
+
+def log_problem(dump: str, path: str) -> str:
+    """Why nginx, whose `nginx -T` printed `dump`, would log nothing for the bake: it does not
+    include the file for that beside the managed one at `path`; "" when it would, or is broken."""
+    folder = posixpath.dirname(path)
+    if _GOOD not in dump or any(_matches(dump, f"{folder}/{logs.FILE}")):
+        return ""
+    return (
+        "bake: nginx logs nothing that max_error_rate and max_p95 could be judged by: add "
+        f"`include {folder}/{logs.PATTERN};` to its configuration, beside each `access_log` of "
+        "your own, or in `server { }` where it is off; docs/nginx.md has the details"
     )
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from releasekit.errors import DeadlineExceeded, RouteRefused
+from releasekit.nginx import log as logs
 from releasekit.nginx.container import Container, Process, same_nginx
 from releasekit.nginx.control import ASK_S, ControlServer
 from releasekit.nginx.render import FILE
@@ -26,6 +27,10 @@ _HINTS = (
     ("duplicate upstream", "that upstream is releasekit's now: remove it from your own files"),
     ("may not have port", "leave the port out of proxy_pass: releasekit knows it"),
     ("host not found in upstream", "if it is a service's name: is releasekit's folder included?"),
+    (
+        'unknown log format "releasekit"',
+        f"include releasekit's *.conf before its {logs.PATTERN}",
+    ),
     (
         'unknown "releasekit_',
         "there is one for each service with a port, `_` standing for all but letters and digits: "
@@ -56,6 +61,7 @@ class ManagedFile:
         self._clock = clock
         self._directory = directory
         self._path = f"{directory}/{FILE}"
+        self._log_path = f"{directory}/{logs.FILE}"
         self._nginx: list[str] | None = None
 
     @property
@@ -88,8 +94,9 @@ class ManagedFile:
         same = ["test", path, "-ef", self._directory]
         return self._host.run(same, deadline_s=ASK_S).status == 0
 
-    def put(self, texts: Iterable[str], secret: str) -> None:
-        """Have nginx run the first of `texts` that it takes, or put the old file back.
+    def put(self, texts: Iterable[str], secret: str, log: str = "") -> None:
+        """Have nginx run the first of `texts` that it takes, or put the old file back; `log` is
+        the file for the team's `access_log`s, "" for none.
 
         Only in place can a text be tested together with the user's own files. A releasekit that
         is killed between the write and the end of the test leaves a text that was not tested; it
@@ -98,34 +105,43 @@ class ManagedFile:
         Raises `RouteRefused` with nginx's own words, less the `secret` that is in `texts`.
         """
         try_out = self._load if self._control.facts.is_running else self._boot
-        old = self.read()
+        old, old_log = self.read(), self._host.read(self._log_path)
         try:
-            self._try_each(texts, secret, try_out)
+            self._try_each(texts, secret, log, try_out)
         except BaseException:
-            self._restore(old)
+            self._restore(old, old_log)
             raise
 
-    def _try_each(self, texts: Iterable[str], secret: str, try_out: Callable[[], str]) -> None:
+    def _try_each(
+        self, texts: Iterable[str], secret: str, log: str, try_out: Callable[[], str]
+    ) -> None:
         complaint = ""
         for text in texts:
-            self._write(text)
+            self._write(text, log)
             complaint = try_out()
             if _TWICE not in complaint:
                 break
         if complaint:
             raise self._refusal(redact(complaint, frozenset({secret})))
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: str, log: str) -> None:
         # Readable for an nginx that does not run as root. No other user of the host gets at the
         # secret of a preview: the project's state, which this folder is a part of, is 0700.
         self._host.make_dir(self._directory, mode=0o755)
+        # The log's format is in the managed file: nginx would start with that alone, never
+        # without it.
+        if not log:
+            self._host.remove(self._log_path)
         self._host.write(self._path, text, mode=0o644)
+        if log:
+            self._host.write(self._log_path, log, mode=0o644)
 
-    def _restore(self, old: str | None) -> None:
-        if old is None:
-            self._host.remove(self._path)
-        else:
-            self._write(old)
+    def _restore(self, old: str | None, old_log: str | None) -> None:
+        if old is not None:
+            self._write(old, old_log or "")
+            return
+        self._host.remove(self._log_path)
+        self._host.remove(self._path)
 
     def _load(self) -> str:
         """Test the configuration and have the master load it; what is wrong, or ""."""

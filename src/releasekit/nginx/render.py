@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from releasekit.errors import RouteRefused
+from releasekit.nginx import log as logs
 from releasekit.nginx.language import Directive, written
 from releasekit.nginx.language import directive as _d
 from releasekit.nginx.preview import previews, secret, shown, switches
@@ -89,11 +90,13 @@ def render(
     control: Control,
     *,
     spare_idle: bool = True,
+    log: logs.Log | None = None,
 ) -> str:
     """The managed file for `route`, whose replicas' `peers` are known by name.
 
-    `spare_idle` False leaves `keepalive_min_timeout` to the user's own http block. Raises
-    `RouteRefused` for a value that is not of its grammar, and for a replica without a peer.
+    `spare_idle` False leaves `keepalive_min_timeout` to the user's own http block; `log` is the
+    bake's, where there is one. Raises `RouteRefused` for a value that is not of its grammar, and
+    for a replica without a peer.
     """
     route = replace(route, upstreams=known(route.upstreams, nginx))
     directives = [
@@ -103,9 +106,10 @@ def render(
         *(_upstream(upstream, peers, nginx) for upstream in route.upstreams),
         *(_preview(u, peers, nginx) for u in route.upstreams if u.preview),
         *switches(route),
+        *(logs.directives(log) if log else ()),
         # `return` answers before nginx looks at `allow` and `deny`: only `if` guards it.
         _d("geo", "$releasekit__denied", block=_guests(control)),
-        _server(route, passages(route, peers, nginx), nginx, control),
+        _server(route, passages(route, peers, nginx), nginx, control, log),
     ]
     return HEADER + written(directives)
 
@@ -254,7 +258,9 @@ def _guests(control: Control) -> Iterator[Directive]:
         yield _d(_address(control.client), "0")
 
 
-def _server(route: Route, asked: Iterable[Passage], nginx: Nginx, control: Control) -> Directive:
+def _server(
+    route: Route, asked: Iterable[Passage], nginx: Nginx, control: Control, log: logs.Log | None
+) -> Directive:
     server = [
         _d("listen", _port(control.port)),
         _d("server_name", HOST),
@@ -266,6 +272,7 @@ def _server(route: Route, asked: Iterable[Passage], nginx: Nginx, control: Contr
         _d("if", "($releasekit__denied)", block=[_d("return", "403")]),
         _d("location", "=", "/route", block=_answer(_told(route))),
         *map(_through, asked),
+        *([logs.location(log)] if log else []),
     ]
     return _d("server", block=server)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
 from releasekit.errors import CommandFailed, EngineError
+from releasekit.nginx import log as logs
 from releasekit.nginx.container import Container, Process
 from releasekit.nginx.control import ControlServer
 from releasekit.nginx.draft import SOME_HOST, placed, shown
-from releasekit.nginx.include import include_problem, preview_problem
+from releasekit.nginx.include import include_problem, log_problem, preview_problem
+from releasekit.nginx.log import Log
 from releasekit.nginx.managed import ManagedFile
 from releasekit.nginx.preview import previews
 from releasekit.nginx.render import (
@@ -25,9 +28,23 @@ from releasekit.nginx.render import (
     placeholder,
     render,
 )
+from releasekit.nginx.request_log import RequestLog
 from releasekit.observed import Nginx, Route, Upstream
 from releasekit.ports import Clock, Host
 from releasekit.together import together
+
+CONFIRM_S = 20.0
+"""From the cutover to its confirmation, at most."""
+PREPARE_S = 100.0
+"""From the first route of a run to the cutover: what the next route needs not to be loaded for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bake:
+    """That nginx logs at `path`, in its container, while a release is watched for `seconds`."""
+
+    path: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +81,17 @@ class NginxRouter:
         *,
         directory: str,
         control_port: int,
+        bake: Bake | None = None,
     ) -> None:
         self._container = container
         self._peers = peers
+        self._clock = clock
+        self._bake = bake
         self._control = ControlServer(
             host, container, clock, directory=directory, port=control_port
         )
+        self.requests = RequestLog(self._control, container, bake.path if bake else "")
+        """What nginx logs while a release is watched."""
         self._file = ManagedFile(host, container, self._control, clock, directory=directory)
         self._version: tuple[int, ...] | None = None
         self._applied: _Applied | None = None
@@ -86,6 +108,13 @@ class NginxRouter:
             loaded=loaded.route if loaded else None,
             draining=any(p.is_leaving for p in processes) or not agree,
         )
+
+    def log_problem(self) -> str:
+        """Why nginx, as it is configured, would log nothing for the bake; "" if it would."""
+        if self._bake is None:
+            return ""
+        dump = self._container.dump(self._file.nginx, "")
+        return log_problem(dump, self._container.managed_path)
 
     def problem(self, services: Sequence[str]) -> str:
         """Why nginx would not load a route of `services`, as its configuration is; "" if it would.
@@ -111,23 +140,38 @@ class NginxRouter:
         (loaded, _), peers = together(self._control.look, lambda: self._peers(names))
         nginx = Nginx(self._version_of(loaded))
         route = _route(known(upstreams, nginx), loaded)
+        file = self._file.read()
+        log = self._log(file)
         draft = partial(
             _texts,
             peers=peers,
             nginx=nginx,
             control=Control(self._control.port, self._control.facts.gateway),
+            log=log,
         )
         self._file.replaced, self._is_drained = frozenset(), False
         same = replace(route, generation=loaded.route.generation) if loaded else route
         # A reload of the very bytes that nginx runs would only close idle keep-alive connections.
-        is_loaded = loaded is not None and self._file.read() in draft(same)
+        is_loaded = loaded is not None and file in draft(same)
         if is_loaded:
             route = same
         else:
-            self._file.put(draft(route), route.secret)
+            self._file.put(draft(route), route.secret, logs.text(log) if log else "")
         before = loaded.route.names if loaded is not None and not is_loaded else frozenset[str]()
         self._applied = _Applied(route, _new(passages(route, peers, nginx), route, before))
         return not is_loaded
+
+    def _log(self, file: str | None) -> Log | None:
+        """The log of the route that is to be applied over this `file`: one that is written already
+        goes on, for it tells of the release before. None where nginx could not write it."""
+        if self._bake is None or not self._control.facts.is_running:
+            return None
+        now = datetime.fromisoformat(self._clock.utc()).timestamp()
+        log, ends = Log(self._bake.path, logs.pieces_of(file or "")), now + self._bake.seconds
+        if log.is_open(now) and log.is_open(ends + CONFIRM_S):
+            return log
+        can_write = log.is_open(now) or self.requests.empty()
+        return log.until(now, ends + PREPARE_S) if can_write else None
 
     def draft(
         self, upstreams: Sequence[Upstream], starting: Mapping[str, Peer], nginx: Nginx
@@ -142,12 +186,14 @@ class NginxRouter:
         there = self._peers(sorted(Route(tuple(upstreams)).resolved - starting.keys()))
         peers = placed({**there, **starting})
         facts = self._control.facts
+        log = Log(self._bake.path, logs.pieces_of(now)) if self._bake else None
         client = facts.gateway or ("" if facts.is_running else SOME_HOST)
         texts = _texts(
             _route(known(upstreams, nginx), None),
             peers=peers,
             nginx=nginx,
             control=Control(self._control.port, client),
+            log=log,
         )
         spares = not now or "keepalive_min_timeout" in now
         return shown(now, peers), shown(texts[0] if spares else texts[-1], peers)
@@ -211,9 +257,16 @@ def _new(asked: Iterable[Passage], route: Route, before: frozenset[str]) -> tupl
 
 
 def _texts(
-    route: Route, *, peers: Mapping[str, Peer], nginx: Nginx, control: Control
+    route: Route,
+    *,
+    peers: Mapping[str, Peer],
+    nginx: Nginx,
+    control: Control,
+    log: Log | None,
 ) -> tuple[str, ...]:
     """The file for `route`, the preferred text first. The other one is for an http block with a
     `keepalive_min_timeout` of its own: nginx takes no second."""
-    both = (render(route, peers, nginx, control, spare_idle=spare) for spare in (True, False))
+    both = (
+        render(route, peers, nginx, control, spare_idle=spare, log=log) for spare in (True, False)
+    )
     return tuple(dict.fromkeys(both))

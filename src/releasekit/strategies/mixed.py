@@ -20,6 +20,7 @@ from releasekit.steps import (
     Start,
     Step,
 )
+from releasekit.strategies.bake import baked
 from releasekit.strategies.base import Options, Strategy, migration, settled_notes
 from releasekit.strategies.recreate import Recreate
 from releasekit.strategies.slots import only, running
@@ -73,10 +74,11 @@ class Mix:
         return self.services.get(service, self.default)
 
     def plan(self, observed: Observed, target: Target) -> Plan:
-        """The plan for all services, with the release's migration before all of it; each strategy
-        sees only what is its own."""
+        """The plan for all services, with the release's migration before all of it, and its bake
+        before the commit point; each strategy sees only what is its own."""
         plan = self._planned(observed, target)
-        return replace(plan, steps=_migrating(plan.steps, observed, target))
+        plan = replace(plan, steps=_migrating(plan.steps, observed, target))
+        return baked(plan, observed, target)
 
     def _planned(self, observed: Observed, target: Target) -> Plan:
         parts = self._parts(observed, target)

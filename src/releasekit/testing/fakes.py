@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from releasekit.errors import CommandFailed, RouteRefused, StepFailed
 from releasekit.observed import PLAIN, Backing, Health, Nginx, Replica, Route, Upstream
-from releasekit.ports import Answer, Completed, Free, Probe
+from releasekit.ports import Answer, Completed, Free, Page, Probe
 from releasekit.steps import replica_names
 from releasekit.target import Service, Target
 from releasekit.testing.workers import ACCEPT_S
@@ -300,6 +300,9 @@ class FakeHost:
         deadline_s: float,
     ) -> tuple[Answer, str]:
         return Answer(None, "a fake host connects to nothing"), ""
+
+    def fetch(self, url: str, *, deadline_s: float) -> Page:
+        return Page(None, detail="a fake host connects to nothing", is_unknown=True)
 
     def lock(self, path: str, purpose: str) -> nullcontext[None]:
         return nullcontext()
