@@ -130,9 +130,11 @@ class FakeProject:
         options: Mapping[str, Any] | None = None,
         hold: bool = False,
         migration: str | None = None,
+        adopt: bool = False,
         stop: threading.Event | None = None,
     ) -> Outcome:
-        asked = [*(["hold"] if hold else []), *([migration] if migration else [])]
+        flags = [name for name, is_set in (("hold", hold), ("adopt", adopt)) if is_set]
+        asked = [*flags, *([migration] if migration else [])]
         return self._run("up", release.tag, strategy, options, *asked, stop)
 
     def promote(self, *, stop: threading.Event | None = None) -> Outcome:
@@ -215,6 +217,7 @@ def lines(text: str) -> list[dict[str, Any]]:
             [("release", "3f2a", True), ("plan", NEW[:40], "recreate", {"steps": [5, 50]})],
         ),
         (["up", "--hold"], [("release", None, False), ("up", NEW[:40], None, {}, "hold")]),
+        (["up", "--adopt"], [("release", None, False), ("up", NEW[:40], None, {}, "adopt")]),
         (
             ["up", "--hold", "--plan"],
             [("release", None, False), ("plan", NEW[:40], None, {}, "hold")],
@@ -394,6 +397,7 @@ EXIT_CODES = {
     "AmbiguousRelease": 2,
     "DirtyTree": 2,
     "Held": 2,
+    "ForeignChange": 2,
     "StrategyError": 2,
     "UnsafePlan": 2,
     "EngineError": 2,

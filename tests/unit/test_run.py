@@ -85,6 +85,9 @@ class Site:
     def runner(self, events: Any, stop: threading.Event, downtime: Downtime) -> Any:
         return self
 
+    def mend(self, observed: Observed) -> None:
+        pass
+
     def run(self, plan: Any, run: str) -> None:
         self.plays.pop(0)()
 

@@ -134,6 +134,10 @@ Dirty = Annotated[
     bool, typer.Option("--dirty", help="Allow changes that no commit holds; the tag tells.")
 ]
 Hold = Annotated[bool, typer.Option("--hold", help="Bring it up, and stop before users get it.")]
+Adopt = Annotated[
+    bool,
+    typer.Option("--adopt", help="Take over an nginx file that was edited by hand; keep a copy."),
+]
 Migration = Annotated[
     Literal["done", "again"] | None,
     typer.Option(
@@ -193,6 +197,7 @@ def up(
     options: Set = None,
     hold: Hold = False,
     migration: Migration = None,
+    adopt: Adopt = False,
     plan_only: PlanOnly = False,
     detailed: Detailed = False,
     dirty: Dirty = False,
@@ -216,6 +221,7 @@ def up(
                 options=given,
                 hold=hold,
                 migration=migration,
+                adopt=adopt,
                 stop=stop,
             )
         unbreakable(output.outcome)(outcome)
