@@ -48,7 +48,10 @@ def rebooted(shop: Shop) -> Iterator[dict[str, str]]:
 
 def await_serving(shop: Shop, sha: str) -> None:
     def look() -> str:
-        answer = shop.ask()
+        try:
+            answer = shop.ask()
+        except OSError as error:
+            return str(error)
         return "" if answer.release == sha else f"status {answer.status}"
 
     wait_until(look, deadline_s=DEADLINE_S, clock=MonotonicClock())
