@@ -10,6 +10,7 @@ ReleasekitError
 │   ├── DirtyTree             the tree has changes that no commit holds
 │   ├── NoRoom                disk, inodes or memory of the host do not suffice
 │   ├── Held                  another release is held before its cutover
+│   ├── ForeignChange         somebody else changed what is about to be changed
 │   └── StrategyError         unknown, failed to load, or made no plan
 │       └── UnsafePlan        a plan that breaks an invariant
 ├── EngineError               Docker does not answer, or not as needed (exit 2)
@@ -85,6 +86,15 @@ class Held(UsageError):
     def __init__(self, message: str, *, release: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.release = release
+
+
+class ForeignChange(UsageError):
+    """Somebody else changed what releasekit is about to change. `difference`: as a unified diff,
+    where what it was before is known."""
+
+    def __init__(self, message: str, *, difference: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.difference = difference
 
 
 class StrategyError(UsageError):

@@ -29,8 +29,16 @@ def sections(forecast: Forecast) -> dict[str, tuple[str, ...]]:
         "effects": _titled("effects", _effects(forecast)),
         "plan": tuple(forecast.plan.render().splitlines()),
         "route": tuple(forecast.route.splitlines()),
+        "edited": _edited(forecast.edited),
     }
     return {name: lines for name, lines in found.items() if lines}
+
+
+def _edited(difference: str) -> tuple[str, ...]:
+    if not difference:
+        return ()
+    title = "nginx's file was edited by hand: `up` stops at it, `up --adopt` takes it over"
+    return (title, *difference.splitlines())
 
 
 def _titled(title: str, lines: Iterable[str]) -> tuple[str, ...]:
@@ -123,6 +131,9 @@ def _effects(forecast: Forecast) -> Iterator[str]:
         rows.append(("downtime", _downtime(forecast.plan.downtime)))
         rows += [("memory", line) for line in _memory(forecast.memory)]
     rows += [("backing", line) for line in _backing(forecast)]
+    if forecast.stay_down:
+        names = ", ".join(forecast.stay_down)
+        rows.append(("reboot", f"nothing starts {names} again: no `restart: unless-stopped`"))
     if forecast.pulls:
         rows.append(("images", f"not on this host, pulled first: {', '.join(forecast.pulls)}"))
     return _hanging(rows)

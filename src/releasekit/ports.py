@@ -116,6 +116,14 @@ class Host(Protocol):
         """Make a file (0600) that takes up so many bytes of the disk."""
         ...
 
+    def link(self, path: str, name: str) -> None:
+        """Give the file a second name, which takes no room on the disk."""
+        ...
+
+    def rename(self, path: str, name: str) -> None:
+        """Have `name` be this file, in place of any other; on disk when this returns."""
+        ...
+
     def list_dir(self, path: str) -> tuple[str, ...]:
         """The names in a folder, sorted; empty when there is no such folder."""
         ...
@@ -158,6 +166,10 @@ class Engine(Protocol):
 
     def observe(self) -> tuple[tuple[Replica, ...], tuple[Backing, ...]]:
         """The containers there are, running or not."""
+        ...
+
+    def changed(self) -> tuple[str, ...]:
+        """What others did to the containers since they were observed, in words."""
         ...
 
     def pull(self, images: Sequence[str]) -> None: ...

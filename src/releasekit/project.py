@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from releasekit.bundle import Bundle
     from releasekit.forecast import Forecast
     from releasekit.migrating import Decision
+    from releasekit.observed import Observed
     from releasekit.run import Run
     from releasekit.settings import Settings
     from releasekit.site import Site
@@ -128,6 +129,7 @@ class Project:
         hold: bool = False,
         migration: Decision | None = None,
         ignore_memory: bool = False,
+        adopt: bool = False,
         stop: threading.Event | None = None,
     ) -> Outcome:
         """Release it. When `stop` is set the run ends at the next safe point.
@@ -137,11 +139,13 @@ class Project:
         healthy, and no user gets it before `promote`, or another `up` of the same. `migration` is
         what a person found out of one that was not seen to end: it is "done", or to run "again".
         With `ignore_memory` it may run more at once than the host has memory for.
+        `adopt` takes an nginx file over that somebody edited by hand, and keeps a copy of it.
 
         Raises `ReleaseFailed` (the previous release serves), `Interrupted` (likewise),
         `NeedsPerson` (before anything was touched where a migration was not seen to end),
         `Locked`, or a `UsageError` before anything was touched: `Held` when another release is
-        held, `NoRoom` when disk, inodes or memory do not suffice.
+        held, `ForeignChange` when somebody edited nginx's file, `NoRoom` when disk, inodes or
+        memory do not suffice.
         """
         from releasekit import room
         from releasekit.migrating import decided
@@ -162,6 +166,7 @@ class Project:
             mix = self._mix_over(held, pinned.bundle, mix, is_asked=is_asked)
             site = self._workspace.site(pinned.bundle)
             observed = site.observe()
+            self._require_own(site, observed, adopt=adopt)
             on_preview = hold and self._workspace.shows_previews
             site.require_route(pinned.bundle.target(), observed, on_preview=on_preview)
             adopted = self._workspace.adopted(observed, draft)
@@ -205,6 +210,7 @@ class Project:
             run = self._begin("promote", name, bundle.release)
             site = self._workspace.site(bundle)
             observed, _ = together(site.observe, lambda: self._workspace.require_images(bundle))
+            self._require_own(site, observed)
             return run.to(bundle, mix, site, observed, stop or threading.Event())
 
     def abort(self, *, stop: threading.Event | None = None) -> Outcome:
@@ -228,6 +234,7 @@ class Project:
             known = current or bundle
             site = self._workspace.site(known) if known else self._workspace.current_site()
             observed = site.observe()
+            self._require_own(site, observed)
             require_spare(held, observed)
             release = bundle.release if bundle else Release(naming.tag_of(held))
             run = self._begin("abort", name, release)
@@ -261,6 +268,7 @@ class Project:
             run = self._begin("rollback", name, bundle.release)
             site = self._workspace.site(bundle)
             observed, _ = together(site.observe, lambda: self._workspace.require_images(bundle))
+            self._require_own(site, observed)
             return run.to(bundle, mix, site, observed, stop or threading.Event())
 
     def status(self) -> Status:
@@ -340,6 +348,11 @@ class Project:
         site.journal.write("begin", run, **facts)
         site.journal.write("commit", run, release=bundle.id)
         site.journal.write("end", run, result="released", seconds=0.0)
+
+    def _require_own(self, site: Site, observed: Observed, *, adopt: bool = False) -> None:
+        copy = site.require_own(observed, adopt=adopt)
+        if copy:
+            self._events(Warned(f"nginx's file was edited by hand: it is kept as {copy}"))
 
     def _begin(self, kind: str, project: str, release: Release) -> Run:
         from releasekit.run import Run

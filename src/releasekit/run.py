@@ -98,6 +98,7 @@ class Run:
         plan = planned(mix, observed, bundle.target(), self._workspace, hold=hold)
         serving = observed.current if hold else bundle.id
         self._events(PlanMade(plan))
+        site.mend(observed)
         if plan.is_empty:
             self._record_well(site, bundle.id, mix)
             return self._ended("nothing-to-do", bundle.id, mix, observed, serving)
@@ -132,6 +133,7 @@ class Run:
         self._make_room(held.project)
         plan, release = holding.dropped(observed, held, current, mix), held.release
         self._events(PlanMade(plan))
+        site.mend(observed)
         self._record_begin(site, release, mix)
         try:
             self._runner(site, stop).run(plan, self._id)
@@ -238,6 +240,7 @@ class Run:
         previous = site.store.load(observed.current) if observed.current else None
         if previous is not None:
             site = self._workspace.site(previous)
+        site.mend(observed)
         plan = way_back(before, observed, failed.id, previous, mix)
         self._run_back(site, plan, failed.project)
         return observed.current
@@ -262,7 +265,7 @@ class Run:
         self._events(PlanMade(plan))
         # Nothing stops the way back: it ends where users are served.
         runner = site.runner(self._events, threading.Event(), self._downtime)
-        runner.must_record = False
+        runner.must_record = runner.heeds_others = False
         runner.run(plan, self._id)
 
 

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from releasekit.errors import (
     DeadlineExceeded,
+    ForeignChange,
     Interrupted,
     MigrationUnfinished,
     NeverHealthy,
@@ -79,6 +80,8 @@ class Runner:
     """Who judges a release by what users get, besides its health, while it is watched."""
     must_record: bool = True
     """Whether a journal that cannot be written stops the run: not on the way back."""
+    heeds_others: bool = True
+    """Whether what others do to the containers meanwhile stops it: not on the way back either."""
     _answered: float = field(default=0.0, init=False)
     """When the replicas of the last `AwaitHealthy` began to answer."""
     _is_loaded: bool = field(default=False, init=False)
@@ -122,6 +125,7 @@ class Runner:
         began = self.clock.now()
         self._watch_downtime(step, plan, began)
         try:
+            self._heed_others(step, number, plan)
             self._take(step, plan, run)
         except BaseException as failure:
             error = str(failure) or repr(failure)
@@ -131,6 +135,19 @@ class Runner:
             raise
         self.events(StepEnded(number, total, step, self.clock.now() - began))
         self._record(run, state="end", number=number, step=name, error="")
+
+    def _heed_others(self, step: Step, number: int, plan: Plan) -> None:
+        """Raise `ForeignChange` where somebody else changed what a shift is about to rest on."""
+        is_first = number == 1 or plan.steps[number - 2].phase is not Phase.SHIFT
+        if not (self.heeds_others and is_first and step.phase is Phase.SHIFT):
+            return
+        changes = self.engine.changed()
+        if changes:
+            raise ForeignChange(
+                f"somebody else changed the project's containers meanwhile: {'; '.join(changes)}",
+                difference="\n".join(changes),
+                hint="`releasekit up` once more looks at them anew",
+            )
 
     def _record(self, run: str, **facts: object) -> None:
         self._write("step", run, **facts)

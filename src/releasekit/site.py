@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 import threading
 from dataclasses import dataclass
 
@@ -13,6 +15,7 @@ from releasekit.compose.nginx_container import NginxContainer
 from releasekit.errors import SettingsError
 from releasekit.events import EventSink
 from releasekit.journal import Journal
+from releasekit.nginx.render import FILE
 from releasekit.nginx.router import Bake, NginxRouter
 from releasekit.observed import Nginx, Observed
 from releasekit.ports import Clock, Host
@@ -50,6 +53,16 @@ class Place:
     def lock(self) -> str:
         return f"{self.state}/lock"
 
+    @property
+    def nginx_lock(self) -> str:
+        """Of all projects on the host: two may share an nginx."""
+        return f"{posixpath.dirname(self.state)}/nginx.lock"
+
+    @property
+    def edited(self) -> str:
+        """Where copies of nginx's file go that somebody edited."""
+        return f"{self.state}/edited"
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -63,6 +76,7 @@ class Site:
     engine: ComposeEngine
     router: NginxRouter | None
     bake: BakeSettings
+    place: Place
 
     def observe(self) -> Observed:
         """What there is now."""
@@ -95,6 +109,22 @@ class Site:
             problem = self.router.log_problem()
         if problem:
             raise SettingsError([problem])
+
+    def require_own(self, observed: Observed, *, adopt: bool = False) -> str:
+        """Raise `ForeignChange` when somebody edited nginx's file; with `adopt` it is kept as a
+        copy, whose path this returns, and may be replaced."""
+        if self.router is None or observed.nginx is None or not observed.nginx.edited:
+            return ""
+        if not adopt:
+            self.router.require_own(observed.nginx)
+        copy = f"{self.place.edited}/{FILE}.{re.sub('[^0-9T]', '', self.clock.utc()[:23])}"
+        self.router.adopt(copy)
+        return copy
+
+    def mend(self, observed: Observed) -> None:
+        """Have nginx's file lead where the route leads that nginx serves, if anything does."""
+        if self.router is not None and observed.nginx is not None and observed.nginx.running:
+            self.router.mend()
 
     def _observe_nginx(self) -> Nginx | None:
         return self.router.observe() if self.router is not None else None
@@ -149,7 +179,8 @@ def wire(
             clock,
             directory=place.nginx,
             control_port=nginx.control_port,
+            lock=place.nginx_lock,
             bake=Bake(nginx.bake_log, logs_for_s) if logs_for_s else None,
         )
     journal = Journal(host, clock, place.journal)
-    return Site(bundle.project, host, clock, store, journal, engine, router, bake)
+    return Site(bundle.project, host, clock, store, journal, engine, router, bake, place)

@@ -89,6 +89,7 @@ def _problems(observed: Observed, live: str) -> Iterator[str]:
     yield from _nginx_problems(observed)
     routed = observed.routed()
     expected = live or observed.current
+    yield from _unserved(observed, expected)
     for replica in sorted({*routed, *(observed.of(expected) if expected else ())}):
         what = f"{replica.name} gets traffic, but" if replica in routed else replica.name
         if not replica.running:
@@ -100,6 +101,17 @@ def _problems(observed: Observed, live: str) -> Iterator[str]:
             yield f"backing service {backing.service} does not run"
 
 
+def _unserved(observed: Observed, release: str) -> Iterator[str]:
+    """The services of `release` that run and get nothing, though nginx has a route for them."""
+    is_old = observed.nginx is not None and not observed.nginx.resolves
+    why = ": before 1.27.3 it goes on with their addresses from before; `releasekit up` mends it"
+    for upstream in observed.route.upstreams:
+        replicas = [r for r in observed.of(release) if r.service == upstream.service and r.running]
+        names = {replica.name for replica in replicas if release}
+        if names and not names & {*upstream.replicas}:
+            yield f"nginx sends nothing to {', '.join(sorted(names))}{why if is_old else ''}"
+
+
 def _nginx_problems(observed: Observed) -> Iterator[str]:
     nginx = observed.nginx
     if nginx is None or not observed.current:
@@ -108,6 +120,11 @@ def _nginx_problems(observed: Observed) -> Iterator[str]:
         yield "nginx does not run"
     elif nginx.loaded is None:
         yield "nginx does not say which route it serves"
+    if nginx.edited:
+        yield (
+            "nginx's file is not as releasekit wrote it: it was edited by hand; `releasekit up` "
+            f"stops at it, `up --adopt` takes it over\n{nginx.edited}"
+        )
     missing = sorted(observed.route.names - {replica.name for replica in observed.replicas})
     for name in missing:
         yield f"nginx sends traffic to {name}, which does not exist"

@@ -21,6 +21,7 @@ from releasekit.errors import CommandFailed, Interrupted, MissingImage
 from releasekit.events import EventSink, StepEnded, StepStarted
 from releasekit.journal import Journal, committed
 from releasekit.migrating import Decision, require_decided
+from releasekit.nginx.managed import sweep
 from releasekit.observed import PLAIN, Observed, Replica
 from releasekit.ports import Clock, Host
 from releasekit.preparing import Draft, Pinned
@@ -229,6 +230,7 @@ class Workspace:
             known = json.dumps({"folder": self.folder})
             if self.host.read(f"{place.state}/{PROJECT_FILE}") != known:
                 self.host.write(f"{place.state}/{PROJECT_FILE}", known)
+            sweep(self.host, place.nginx)
             yield
 
     def name(self) -> str:

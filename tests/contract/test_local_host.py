@@ -173,6 +173,29 @@ LocalHost({{}}).{call}
         assert host.read(str(path)) == "1\n2\n"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
+    def test_a_second_name_keeps_the_file_that_is_replaced(
+        self, host: LocalHost, tmp_path: Path
+    ) -> None:
+        """And brings it back, as it was."""
+        file, second = tmp_path / "a", tmp_path / "b"
+        host.write(str(file), "old", mode=0o644)
+        inode = file.stat().st_ino
+
+        host.link(str(file), str(second))
+        host.write(str(file), "new")
+        assert (file.read_text(), second.read_text()) == ("new", "old")
+        host.rename(str(second), str(file))
+
+        assert (file.read_text(), file.stat().st_ino) == ("old", inode)
+        assert host.list_dir(str(tmp_path)) == ("a",)
+
+    @pytest.mark.parametrize("do", [LocalHost.link, LocalHost.rename])
+    def test_a_name_for_nothing_is_an_error_that_says_which(
+        self, host: LocalHost, tmp_path: Path, do: Callable[[LocalHost, str, str], None]
+    ) -> None:
+        with pytest.raises(HostError, match=r"gone -> .*No such file"):
+            do(host, str(tmp_path / "gone"), str(tmp_path / "b"))
+
     def test_a_copy_keeps_bytes_and_mode(self, host: LocalHost, tmp_path: Path) -> None:
         source = tmp_path / "keystore"
         source.write_bytes(b"\xff\x00")

@@ -312,11 +312,11 @@ class Shop:
         return {name: container for name, container in self.app().items() if container.is_running}
 
     def files(self) -> dict[str, str]:
-        """The digests of all files of the state, but for the lock, which tells who held it last."""
+        """The digests of all files of the state but the locks, which tell who held them last."""
         return {
             str(path.relative_to(self.state)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(self.state.rglob("*"))
-            if path.is_file() and path.name != "lock"
+            if path.is_file() and path.name not in ("lock", "nginx.lock")
         }
 
     def commit_of(self, container: str) -> str:

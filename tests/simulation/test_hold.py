@@ -77,6 +77,9 @@ class Site:
         self.store: Any = self
         simulator.stored[C] = target(C)
 
+    def mend(self, observed: Observed) -> None:
+        """There is no file in this world."""
+
     def observe(self) -> Observed:
         held = journals.held(self.journal.records())
         return replace(self.simulator.observe(), held=held)

@@ -131,10 +131,12 @@ class FakeProject:
         hold: bool = False,
         migration: str | None = None,
         ignore_memory: bool = False,
+        adopt: bool = False,
         stop: threading.Event | None = None,
     ) -> Outcome:
-        asked = [*(["hold"] if hold else []), *([migration] if migration else [])]
-        asked += ["tight"] if ignore_memory else []
+        given = (("hold", hold), ("adopt", adopt), ("tight", ignore_memory))
+        flags = [name for name, is_set in given if is_set]
+        asked = [*flags, *([migration] if migration else [])]
         return self._run("up", release.tag, strategy, options, *asked, stop)
 
     def promote(self, *, stop: threading.Event | None = None) -> Outcome:
@@ -217,6 +219,7 @@ def lines(text: str) -> list[dict[str, Any]]:
             [("release", "3f2a", True), ("plan", NEW[:40], "recreate", {"steps": [5, 50]})],
         ),
         (["up", "--hold"], [("release", None, False), ("up", NEW[:40], None, {}, "hold")]),
+        (["up", "--adopt"], [("release", None, False), ("up", NEW[:40], None, {}, "adopt")]),
         (
             ["up", "--hold", "--plan"],
             [("release", None, False), ("plan", NEW[:40], None, {}, "hold")],
@@ -401,6 +404,7 @@ EXIT_CODES = {
     "DirtyTree": 2,
     "NoRoom": 2,
     "Held": 2,
+    "ForeignChange": 2,
     "StrategyError": 2,
     "UnsafePlan": 2,
     "EngineError": 2,

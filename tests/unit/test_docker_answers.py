@@ -418,3 +418,40 @@ def test_a_half_stored_release_is_none() -> None:
     host.files |= {"/r/1~a/bundle.json": "{}", "/r/2~b/files/shop.conf": ""}
 
     assert BundleStore(host, "/r").ids() == ("1~a",)
+
+
+def test_what_is_stopped_is_started_by_no_reboot() -> None:
+    """Docker starts what restarts `always` with itself, stopped or not."""
+    policies = {"a": "always", "b": "unless-stopped", "c": ""}
+    items = [
+        {"Id": key, "Name": f"/{key}", "HostConfig": {"RestartPolicy": {"Name": policy}}}
+        for key, policy in policies.items()
+    ]
+    listed = Completed(0, "".join(f"{key} shop\n" for key in policies), "")
+    host = Script(ls=listed, inspect=containers(*items))
+    observer = engine(host)
+    observer.observe()
+
+    observer.stop([*policies])
+
+    changes = [argv[2:] for argv in host.asked if {"update", "stop"} & {*argv}]
+    assert changes == [["update", "--restart=unless-stopped", "a"], ["stop", "a", "b", "c"]]
+
+
+def test_what_this_run_does_is_no_change_by_others() -> None:
+    """Nor what becomes of nginx, which is asked itself."""
+    label = "com.docker.compose.service"
+    items = [
+        {"Id": key, "Name": f"/{name}", "Config": {"Labels": {label: service}}}
+        for key, name, service in (("a", "web", "web"), ("n", "nginx", "nginx"))
+    ]
+    host = Script(ls=Completed(0, "a shop\nn shop\n", ""), inspect=containers(*items))
+    observer = engine(host)
+    observer.observe()
+    shown = "s\tstranger\tshop\t\tcache\nn2\tnginx\tshop\t\tnginx\no\tother\tother\t\tweb\n"
+    gone = Completed(1, "[]", "Error: No such container: a")
+    host.answers = {"ls": Completed(0, shown, ""), "inspect": gone}
+
+    assert observer.changed() == ("web was removed", "stranger was created")
+    observer.stop(["a"])
+    assert observer.changed() == ("stranger was created",)

@@ -660,6 +660,8 @@ def test_as_json_a_forecast_has_the_keys_that_were_promised() -> None:
             {"service": "nginx", "state": "as it is"},
             {"service": "queue", "state": "starts"},
         ],
+        "edited": "",
+        "stay_down": [],
         "pulls": ["shop:2"],
     }
 
@@ -674,3 +676,17 @@ def test_what_is_not_known_is_null() -> None:
         "fits": None,
         "services": [],
     }
+
+
+def test_what_somebody_edited_is_a_section_of_its_own() -> None:
+    shown = sections(replace(FORECAST, edited="-a\n+b"))["edited"]
+
+    assert "`up --adopt`" in shown[0]
+    assert shown[1:] == ("-a", "+b")
+
+
+def test_what_no_reboot_brings_back_is_told() -> None:
+    effects = sections(replace(FORECAST, stay_down=("web", "nginx")))["effects"]
+
+    said = "nothing starts web, nginx again: no `restart: unless-stopped`"
+    assert any(line.split(None, 1) == ["reboot", said] for line in effects)

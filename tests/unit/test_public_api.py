@@ -23,6 +23,7 @@ PUBLIC = [
     "BlueGreen",
     "BlueGreenOptions",
     "Forecast",
+    "ForeignChange",
     "Held",
     "HistoryEntry",
     "Interrupted",
@@ -60,7 +61,7 @@ SIGNATURES = {
     "migration: 'Decision | None' = None) -> 'Forecast'",
     "Project.up": "(self, release: 'Release', *, strategy: 'str | None' = None, "
     "options: 'Mapping[str, Any] | None' = None, hold: 'bool' = False, "
-    "migration: 'Decision | None' = None, ignore_memory: 'bool' = False, "
+    "migration: 'Decision | None' = None, ignore_memory: 'bool' = False, adopt: 'bool' = False, "
     "stop: 'threading.Event | None' = None) -> 'Outcome'",
     "Project.promote": "(self, *, stop: 'threading.Event | None' = None) -> 'Outcome'",
     "Project.abort": "(self, *, stop: 'threading.Event | None' = None) -> 'Outcome'",
@@ -87,7 +88,7 @@ FIELDS = {
     "Plan": ["strategy", "release", "based_on", "steps", "downtime", "notes"],
     "Forecast": [
         *("project", "plan", "current", "is_adopted", "subjects", "services", "changes"),
-        *("route", "memory", "backing", "pulls"),
+        *("route", "memory", "backing", "edited", "stay_down", "pulls"),
     ],
     "HistoryEntry": [
         *("number", "run", "kind", "release", "subject", "author", "by", "origin"),
@@ -106,6 +107,7 @@ EXIT_CODES = {
     "DirtyTree": 2,
     "NoRoom": 2,
     "Held": 2,
+    "ForeignChange": 2,
     "StrategyError": 2,
     "UnsafePlan": 2,
     "EngineError": 2,
@@ -243,7 +245,7 @@ def test_every_public_error_is_a_releasekit_error() -> None:
     exceptions = [
         each for name in PUBLIC if issubclass(each := getattr(releasekit, name), BaseException)
     ]
-    assert len(exceptions) == 9
+    assert len(exceptions) == 10
     assert {*exceptions} <= {*all_errors()}
 
 

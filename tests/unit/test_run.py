@@ -71,6 +71,7 @@ class Site:
     observations: list[Observed]
     plays: list[Callable[[], None]]
     journal: Journal = field(default_factory=Journal)
+    mended: int = 0
 
     @property
     def store(self) -> Any:
@@ -84,6 +85,9 @@ class Site:
 
     def runner(self, events: Any, stop: threading.Event, downtime: Downtime) -> Any:
         return self
+
+    def mend(self, observed: Observed) -> None:
+        self.mended += 1
 
     def run(self, plan: Any, run: str) -> None:
         self.plays.pop(0)()
@@ -155,6 +159,23 @@ def test_whatever_fails_the_previous_release_is_brought_back(
     assert went_back
     assert [e.result for e in events if isinstance(e, RunEnded)] == [result]
     assert site.journal.written[-1][1]["result"] == result
+
+
+def test_nginx_would_start_with_what_it_serves_before_a_run_and_on_its_way_back() -> None:
+    """Also where the way back has nothing to route: a master that refused a route serves as ever,
+    and its file leads to what was not released."""
+    mended: list[int] = []
+
+    def refuse() -> None:
+        mended.append(site.mended)
+        raise StepFailed("not confirmed")
+
+    site = Site([HALF_WAY, BACK], [refuse, lambda: mended.append(site.mended)])
+
+    with pytest.raises(ReleaseFailed):
+        run(site, [])
+
+    assert mended == [1, 2]
 
 
 def test_a_way_back_that_fails_needs_a_person_and_keeps_the_first_reason() -> None:

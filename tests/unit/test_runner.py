@@ -11,6 +11,7 @@ import pytest
 from releasekit.errors import (
     CommandFailed,
     DeadlineExceeded,
+    ForeignChange,
     HostError,
     Interrupted,
     MigrationUnfinished,
@@ -508,3 +509,28 @@ def test_one_of_which_nobody_knows_the_end_stays_open_and_needs_a_person(
         made.run(ONCE)
     assert "--migration again" in caught.value.hint
     assert migrations(made) == ["begins"]
+
+
+class Disturbed(FakeEngine):
+    """Somebody else is at the containers."""
+
+    def changed(self) -> tuple[str, ...]:
+        return ("shop-db-1 was restarted", "shop-web-1 was created")
+
+
+def test_a_route_is_not_moved_where_somebody_else_changed_the_containers() -> None:
+    made = started()
+    engine = Disturbed(made.world)
+
+    with pytest.raises(ForeignChange, match="shop-db-1 was restarted; shop-web-1 was created"):
+        made.run(RouteStep(ROUTE, ""), engine=engine)
+
+
+def test_what_users_do_not_notice_goes_on_meanwhile_and_so_does_the_way_back() -> None:
+    made = started()
+    engine = Disturbed(made.world)
+    made.run(AWAIT, engine=engine)
+    runner = made.runner(engine)
+    runner.heeds_others = False
+
+    runner.run(Plan("test", B, "", (RouteStep(ROUTE, ""),)), "run-1")

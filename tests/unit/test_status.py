@@ -51,6 +51,23 @@ def test_a_stopped_release_that_waits_for_a_rollback_is_no_problem() -> None:
     assert status_of(replace(WELL, replicas=(WEB, WORKER, waiting))).problems == ()
 
 
+def test_an_nginx_file_that_somebody_edited_is_told_with_what_is_different() -> None:
+    edited = replace(nginx(WEB.name), edited="-a\n+b")
+
+    (problem,) = status_of(replace(WELL, nginx=edited)).problems
+    assert "edited by hand" in problem
+    assert problem.endswith("\n-a\n+b")
+
+
+def test_replicas_that_nginx_no_longer_finds() -> None:
+    old = Nginx((1, 22, 1), running=True, loaded=Route((Upstream("web", ()),), "7"))
+
+    (problem,) = status_of(replace(WELL, nginx=old)).problems
+    assert problem.startswith(f"nginx sends nothing to {WEB.name}: before 1.27.3")
+    stopped = replace(WEB, running=False)
+    assert "sends" not in str(status_of(replace(WELL, replicas=(stopped,), nginx=old)).problems)
+
+
 RECORD = {"release": B, "at": "2026-11-20T06:15:09.000+00:00", "by": "kim"}
 PEERS = {OTHER.name: Peer(8080, "172.18.0.7")}
 SHOWN = Route((Upstream("web", (WEB.name,), (), (OTHER.name,)),), "8", "5ec4e7")

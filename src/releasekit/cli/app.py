@@ -134,6 +134,10 @@ Dirty = Annotated[
     bool, typer.Option("--dirty", help="Allow changes that no commit holds; the tag tells.")
 ]
 Hold = Annotated[bool, typer.Option("--hold", help="Bring it up, and stop before users get it.")]
+Adopt = Annotated[
+    bool,
+    typer.Option("--adopt", help="Take over an nginx file that was edited by hand; keep a copy."),
+]
 Migration = Annotated[
     Literal["done", "again"] | None,
     typer.Option(
@@ -198,6 +202,7 @@ def up(
     hold: Hold = False,
     migration: Migration = None,
     ignore_memory: IgnoreMemory = False,
+    adopt: Adopt = False,
     plan_only: PlanOnly = False,
     detailed: Detailed = False,
     dirty: Dirty = False,
@@ -222,6 +227,7 @@ def up(
                 hold=hold,
                 migration=migration,
                 ignore_memory=ignore_memory,
+                adopt=adopt,
                 stop=stop,
             )
         unbreakable(output.outcome)(outcome)

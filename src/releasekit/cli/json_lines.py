@@ -13,7 +13,7 @@ import typer
 
 from releasekit.cli import exits
 from releasekit.cli.render import tell
-from releasekit.errors import ReleaseFailed, SettingsError, StepFailed
+from releasekit.errors import ForeignChange, ReleaseFailed, SettingsError, StepFailed
 from releasekit.events import Event
 from releasekit.outcome import HistoryEntry, Outcome, Status
 from releasekit.plan import Plan
@@ -80,6 +80,8 @@ def failure(error: BaseException) -> dict[str, Any]:
     }
     if isinstance(error, SettingsError):
         data["problems"] = list(error.problems)
+    if isinstance(error, ForeignChange):
+        data["difference"] = error.difference
     if isinstance(error, StepFailed | ReleaseFailed):
         data["log_tail"] = plain(exits.log_tail(error))
     if isinstance(error, ReleaseFailed):

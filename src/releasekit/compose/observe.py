@@ -19,7 +19,7 @@ LOST_AFTER_RESTARTS = 3
 LABEL_SERVICE = "releasekit.service"
 LABEL_RELEASE = "releasekit.release"
 LABEL_SLOT = "releasekit.slot"
-_SERVICE = "com.docker.compose.service"
+SERVICE = "com.docker.compose.service"
 _ONE_OFF = "com.docker.compose.oneoff"
 
 
@@ -30,8 +30,8 @@ def replica(container: ContainerInspectResult, app: Collection[str]) -> Replica 
     that plain compose started is known by its service.
     """
     labels = labels_of(container)
-    service = labels.get(LABEL_SERVICE) or labels.get(_SERVICE, "")
-    if _is_one_off(labels) or not (LABEL_SERVICE in labels or service in app):
+    service = labels.get(LABEL_SERVICE) or labels.get(SERVICE, "")
+    if is_one_off(labels) or not (LABEL_SERVICE in labels or service in app):
         return None
     return Replica(
         service=service,
@@ -48,8 +48,8 @@ def replica(container: ContainerInspectResult, app: Collection[str]) -> Replica 
 def backing(container: ContainerInspectResult, app: Collection[str]) -> Backing | None:
     """The container as a backing service's; None when it is none."""
     labels = labels_of(container)
-    service = labels.get(_SERVICE, "")
-    if _is_one_off(labels) or LABEL_SERVICE in labels or service in app:
+    service = labels.get(SERVICE, "")
+    if is_one_off(labels) or LABEL_SERVICE in labels or service in app:
         return None
     return Backing(service, str(container.id), is_up(container))
 
@@ -147,6 +147,6 @@ def backing_trouble(container: ContainerInspectResult) -> str:
     return "" if probe.is_healthy else probe.detail
 
 
-def _is_one_off(labels: Mapping[str, str]) -> bool:
+def is_one_off(labels: Mapping[str, str]) -> bool:
     """A `docker compose run`: somebody's console, not a part of any release."""
     return labels.get(_ONE_OFF) == "True"

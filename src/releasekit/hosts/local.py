@@ -190,6 +190,15 @@ class LocalHost:
             finally:
                 os.close(descriptor)
 
+    def link(self, path: str, name: str) -> None:
+        with _told(f"{path} -> {name}"):
+            Path(name).hardlink_to(path)
+
+    def rename(self, path: str, name: str) -> None:
+        with _told(f"{path} -> {name}"):
+            Path(path).replace(name)
+            _sync_dir(Path(name).parent)
+
     def list_dir(self, path: str) -> tuple[str, ...]:
         with _told(path), suppress(FileNotFoundError, NotADirectoryError):
             return tuple(sorted(entry.name for entry in Path(path).iterdir()))

@@ -60,8 +60,8 @@ class ControlServer:
             return said[-1], False
         return said[-1], True
 
-    def ask(self) -> Loaded | None:
-        answer, body = self._get("/route", HOST, ASK_S)
+    def ask(self, deadline_s: float = ASK_S) -> Loaded | None:
+        answer, body = self._get("/route", HOST, deadline_s)
         return parse_route(body) if answer.status == 200 else None
 
     def silence(self) -> str:

@@ -12,7 +12,8 @@ from releasekit.nginx.preview import variable
 
 _FILE = re.compile(r"^# configuration file (\S+):$", re.MULTILINE)
 _INCLUDE = re.compile(r"^[^#\n]*\binclude\s+[\"']?([^;\"'\s]+)[\"']?\s*;", re.MULTILINE)
-_GOOD = "test is successful"
+GOOD = "test is successful"
+"""What `nginx -t` and `nginx -T` print of a configuration that they take."""
 
 
 def include_problem(dump: str, path: str, services: Collection[str]) -> str:
@@ -24,7 +25,7 @@ def include_problem(dump: str, path: str, services: Collection[str]) -> str:
     signs = [f'host not found in upstream "{service}"' for service in services]
     signs += [f'unknown "{variable(service)}" variable' for service in services]
     unknown = any(sign in dump for sign in signs)
-    if not unknown and (_GOOD not in dump or any(_matches(dump, path))):
+    if not unknown and (GOOD not in dump or any(_matches(dump, path))):
         return ""
     folder = posixpath.dirname(path)
     return (
@@ -36,7 +37,7 @@ def include_problem(dump: str, path: str, services: Collection[str]) -> str:
 def preview_problem(dump: str, path: str, services: Collection[str]) -> str:
     """Why nginx, whose `nginx -T` printed `dump`, would show no preview of any of `services`: only
     the managed file at `path` names their variables; "" when it would, or is broken."""
-    if _GOOD not in dump:
+    if GOOD not in dump:
         return ""
     _, *parts = _FILE.split(dump)
     theirs = "".join(
@@ -56,7 +57,7 @@ def log_problem(dump: str, path: str) -> str:
     """Why nginx, whose `nginx -T` printed `dump`, would log nothing for the bake: it does not
     include the file for that beside the managed one at `path`; "" when it would, or is broken."""
     folder = posixpath.dirname(path)
-    if _GOOD not in dump or any(_matches(dump, f"{folder}/{logs.FILE}")):
+    if GOOD not in dump or any(_matches(dump, f"{folder}/{logs.FILE}")):
         return ""
     return (
         "bake: nginx logs nothing that max_error_rate and max_p95 could be judged by: add "

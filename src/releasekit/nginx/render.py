@@ -17,6 +17,7 @@ from releasekit.errors import RouteRefused
 from releasekit.nginx import log as logs
 from releasekit.nginx.language import Directive, written
 from releasekit.nginx.language import directive as _d
+from releasekit.nginx.mark import marked
 from releasekit.nginx.preview import previews, secret, shown, switches
 from releasekit.observed import Nginx, Route, Upstream
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:  # a bundle's names are checked by the grammar that is here
 FILE = "releasekit.conf"
 HOST = "releasekit.invalid"
 """The control server's name: no request from outside has a reason to carry it."""
-HEADER = "# Managed by releasekit, do not edit: the next release writes it anew.\n"
 SCHEMA = 1
 
 RESOLVER = ("resolver", "127.0.0.11", "valid=1s", "ipv6=off")
@@ -111,7 +111,7 @@ def render(
         _d("geo", "$releasekit__denied", block=_guests(control)),
         _server(route, passages(route, peers, nginx), nginx, control, log),
     ]
-    return HEADER + written(directives)
+    return marked(written(directives))
 
 
 def placeholder(services: Iterable[str]) -> str:
@@ -119,7 +119,8 @@ def placeholder(services: Iterable[str]) -> str:
     test of the files that name them, or their variables."""
     names = [_checked("service", service, NAME) for service in services]
     empty = [_d("upstream", name, block=[_d(*NOBODY)]) for name in names]
-    return HEADER + written([*empty, *switches(Route(tuple(Upstream(name, ()) for name in names)))])
+    route = Route(tuple(Upstream(name, ()) for name in names))
+    return marked(written([*empty, *switches(route)]))
 
 
 def known(upstreams: Iterable[Upstream], nginx: Nginx) -> tuple[Upstream, ...]:
@@ -141,7 +142,8 @@ def passages(route: Route, peers: Mapping[str, Peer], nginx: Nginx) -> tuple[Pas
         for u in route.upstreams
         for group in ((u.service, u.service, u.replicas), (u.service, shown(u.service), u.preview))
     ]
-    return tuple(p for group in groups for p in _passages(*group, peers, nginx))
+    asked = (p for group in groups for p in _passages(*group, peers, nginx))
+    return tuple(dict.fromkeys(asked))  # nginx refuses a location that is there twice
 
 
 def _passages(
@@ -150,7 +152,7 @@ def _passages(
     own = [(name, _peer(name, peers)) for name in names]
     for name, peer in own:
         if peer.check:
-            yield _passage(service, f"{service}/{name}", _target(name, peer, nginx), peer.check)
+            yield _passage(service, f"{service}/{name}", target(name, peer, nginx), peer.check)
     shared = {peer.check for _, peer in own}
     check = shared.pop() if len(shared) == 1 else None
     if check:
@@ -229,7 +231,7 @@ def _group(
     # two restarts of one made 30,000 requests fail while the other was well.
     options = ("resolve", "max_fails=0") if nginx.resolves else ("max_fails=0",)
     lines = [
-        _d("server", _target(replica, _peer(replica, peers), nginx), *options, *own)
+        _d("server", target(replica, _peer(replica, peers), nginx), *options, *own)
         for replica, own in servers
     ]
     body = [_d("zone", zone, ZONE_SIZE)]
@@ -240,7 +242,7 @@ def _group(
     return _d("upstream", name, block=[*body, *(lines or [_d(*NOBODY)])])
 
 
-def _target(name: str, peer: Peer, nginx: Nginx) -> str:
+def target(name: str, peer: Peer, nginx: Nginx) -> str:
     """Where nginx connects to for a replica: its name where it looks names up, else its address."""
     host = _checked("name", name, NAME)
     if not nginx.resolves:

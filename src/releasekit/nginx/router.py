@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
-from releasekit.errors import CommandFailed, EngineError
+from releasekit.errors import CommandFailed, EngineError, ReleasekitError
 from releasekit.nginx import log as logs
+from releasekit.nginx import mark
 from releasekit.nginx.container import Container, Process
 from releasekit.nginx.control import ControlServer
-from releasekit.nginx.draft import SOME_HOST, placed, shown
+from releasekit.nginx.draft import SOME_HOST, difference, placed, shown
 from releasekit.nginx.include import include_problem, log_problem, preview_problem
 from releasekit.nginx.log import Log
-from releasekit.nginx.managed import ManagedFile
+from releasekit.nginx.managed import ManagedFile, edited
 from releasekit.nginx.preview import previews
 from releasekit.nginx.render import (
     Control,
@@ -27,6 +28,7 @@ from releasekit.nginx.render import (
     passages,
     placeholder,
     render,
+    target,
 )
 from releasekit.nginx.request_log import RequestLog
 from releasekit.observed import Nginx, Route, Upstream
@@ -68,7 +70,8 @@ class NginxRouter:
     `ngx_http_upstream_zone_preresolve`), and none were lost. That is what `steps.Announce` is:
     an `apply` with the new replicas on standby.
 
-    `directory` is the host's folder that nginx includes; `peers` tells where replicas, by
+    `directory` is the host's folder that nginx includes, `lock` the file that everybody on the host
+    locks who reloads an nginx; `peers` tells where replicas, by
     name, answer, and leaves out those that do not exist.
     """
 
@@ -81,6 +84,7 @@ class NginxRouter:
         *,
         directory: str,
         control_port: int,
+        lock: str,
         bake: Bake | None = None,
     ) -> None:
         self._container = container
@@ -92,7 +96,9 @@ class NginxRouter:
         )
         self.requests = RequestLog(self._control, container, bake.path if bake else "")
         """What nginx logs while a release is watched."""
-        self._file = ManagedFile(host, container, self._control, clock, directory=directory)
+        self._file = ManagedFile(
+            host, container, self._control, clock, directory=directory, lock=lock
+        )
         self._version: tuple[int, ...] | None = None
         self._applied: _Applied | None = None
         self._is_drained = False
@@ -102,12 +108,66 @@ class NginxRouter:
         loaded, agree = self._control.look()
         processes = self._container.processes()
         self._file.know(processes)
-        return Nginx(
+        nginx = Nginx(
             version=self._version_of(loaded),
             running=self._control.facts.is_running,
             loaded=loaded.route if loaded else None,
             draining=any(p.is_leaving for p in processes) or not agree,
         )
+        return replace(nginx, loaded=self._reached(nginx), edited=self._edited(nginx))
+
+    def _reached(self, nginx: Nginx) -> Route | None:
+        """What is loaded, without the replicas that moved away from the addresses that an nginx
+        which looks no names up goes on with: by now they may be somebody else's."""
+        if nginx.loaded is None or nginx.resolves:
+            return nginx.loaded
+        text = self._file.read() or ""
+        if mark.generation(text) != nginx.loaded.generation:
+            return nginx.loaded
+        try:
+            peers = self._peers(sorted(nginx.loaded.names))
+        except ReleasekitError:
+            return nginx.loaded
+        there = {name: target(name, peer, nginx) for name, peer in peers.items() if peer.address}
+        return nginx.loaded.without({n for n, to in there.items() if f" {to} " not in text})
+
+    def _edited(self, nginx: Nginx) -> str:
+        """How the managed file differs from what is loaded, where somebody edited it."""
+        text = self._file.read()
+        if text is None or mark.is_whole(text):
+            return ""
+        if nginx.loaded is None:
+            return "what it was cannot be told: nginx does not tell its route"
+        try:
+            theirs, ours = self.draft(nginx.loaded.upstreams, {}, nginx)
+        except ReleasekitError as error:
+            return f"what it was cannot be told: {error.message}"
+        return difference(ours, theirs, "as it was written", "as it is") or "its first lines differ"
+
+    def require_own(self, nginx: Nginx) -> None:
+        """Raise `ForeignChange` when somebody edited the managed file, as was observed."""
+        if nginx.edited:
+            raise edited(self._file.path, nginx.edited)
+
+    def adopt(self, copy: str) -> None:
+        """Keep a copy of the managed file, and let it be replaced, whoever edited it."""
+        self._file.adopt(copy)
+
+    def mend(self) -> None:
+        """Have the file lead where the route leads that nginx has loaded.
+
+        It does not after a run that was killed, or a master that did not take a route: nginx would
+        start with another one than it runs. A file that somebody edited is left alone, and so is
+        one whose replicas are gone: nothing but another route puts that right.
+        """
+        text, loaded = self._file.read(), self._control.ask()
+        if loaded is None or (text is not None and not self._file.is_own(text)):
+            return
+        is_loaded = text is not None and mark.generation(text) == loaded.route.generation
+        if is_loaded and mark.is_whole(text or ""):
+            return
+        if loaded.route.resolved <= self._peers(sorted(loaded.route.resolved)).keys():
+            self.apply(loaded.route.upstreams)
 
     def log_problem(self) -> str:
         """Why nginx, as it is configured, would log nothing for the bake; "" if it would."""

@@ -38,6 +38,9 @@ class FakeEngine:
         health = Health.HEALTHY if self.world.is_healthy(c) else Health.STARTING
         return Replica(c.service, c.slot, c.name, c.release, c.id, "", c.running, health)
 
+    def changed(self) -> tuple[str, ...]:
+        return ()
+
     def pull(self, images: Sequence[str]) -> None:
         with self.world.touched():
             pass
@@ -283,6 +286,12 @@ class FakeHost:
 
     def reserve(self, path: str, size: int) -> None:
         self.files[path] = ""
+
+    def link(self, path: str, name: str) -> None:
+        self.files[name] = self.files[path]
+
+    def rename(self, path: str, name: str) -> None:
+        self.files[name] = self.files.pop(path)
 
     def list_dir(self, path: str) -> tuple[str, ...]:
         inside = (
