@@ -105,8 +105,34 @@ class Host(Protocol):
         """GET from the host, following no redirect and using no proxy: answer, and body's start."""
         ...
 
-    def lock(self, path: str, purpose: str) -> AbstractContextManager[None]:
-        """A kernel lock that dies with its holder; raises `Locked` when somebody holds it."""
+    def lock(
+        self,
+        path: str,
+        purpose: str,
+        *,
+        wait_s: float = 0.0,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> AbstractContextManager[None]:
+        """A kernel lock that dies with its holder, and that no command inherits.
+
+        While somebody else holds it, it is waited for, for `wait_s` at most: `on_wait` is told by
+        whom, for what, since when and from where, several times a second, and what it raises ends
+        the wait. Raises `Locked`, which tells the same.
+        """
+        ...
+
+    def holder(self, path: str) -> str:
+        """Who holds the lock now, as people read it; "" for nobody. Never in the way of who
+        wants it."""
+        ...
+
+    def left_behind(self, lock: str) -> tuple[str, ...]:
+        """The commands, as people read them, that were run under this lock and run still, though
+        who held it then is gone. Only its holder may ask."""
+        ...
+
+    def end_left_behind(self, lock: str) -> None:
+        """Have the kernel end these commands; it takes a moment."""
         ...
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import errno
 import http.server
 import os
-import signal
 import stat
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from releasekit.errors import DeadlineExceeded, HostError, Interrupted, Locked
+from releasekit.errors import DeadlineExceeded, HostError, Interrupted
 from releasekit.hosts.local import LocalHost
 
 
@@ -224,51 +221,6 @@ LocalHost({{}}).{call}
         host.copy(str(tmp_path / "a"), str(tmp_path / "b"))
 
         assert host.read(str(tmp_path / "b")) == "text"
-
-
-class TestLock:
-    def test_the_second_is_told_who_holds_it_and_for_what(
-        self, host: LocalHost, tmp_path: Path
-    ) -> None:
-        path = str(tmp_path / "lock")
-        with host.lock(path, "up 3f2a9c1"):
-            with pytest.raises(Locked, match=f"process {os.getpid()}.*up 3f2a9c1"):
-                with host.lock(path, "rollback"):
-                    pass
-
-        with host.lock(path, "rollback"):
-            pass
-
-    def test_it_dies_with_its_holder(self, host: LocalHost, tmp_path: Path) -> None:
-        path = str(tmp_path / "lock")
-        script = (
-            "import os, sys, time\n"
-            "from releasekit.hosts.local import LocalHost\n"
-            f"with LocalHost(os.environ).lock({path!r}, 'up'):\n"
-            "    print('held', flush=True)\n"
-            "    time.sleep(300)\n"
-        )
-        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as holder:
-            assert holder.stdout
-            assert holder.stdout.readline() == b"held\n"
-            with pytest.raises(Locked), host.lock(path, "up"):
-                pass
-            holder.send_signal(signal.SIGKILL)
-            holder.wait()
-
-            with host.lock(path, "up"):
-                pass
-
-    def test_no_child_inherits_it(self, host: LocalHost, tmp_path: Path) -> None:
-        path = str(tmp_path / "lock")
-        with subprocess.Popen(["sleep", "300"], close_fds=False) as bystander:
-            with host.lock(path, "up"):
-                with subprocess.Popen(["sleep", "300"], close_fds=False) as child:
-                    pass_on = child
-                    child.kill()
-            with host.lock(path, "up"):
-                bystander.kill()
-            pass_on.wait()
 
 
 @pytest.fixture

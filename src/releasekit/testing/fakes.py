@@ -293,5 +293,21 @@ class FakeHost:
     ) -> tuple[Answer, str]:
         return Answer(None, "a fake host connects to nothing"), ""
 
-    def lock(self, path: str, purpose: str) -> nullcontext[None]:
+    def lock(
+        self,
+        path: str,
+        purpose: str,
+        *,
+        wait_s: float = 0.0,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> nullcontext[None]:
         return nullcontext()
+
+    def holder(self, path: str) -> str:
+        return ""
+
+    def left_behind(self, lock: str) -> tuple[str, ...]:
+        return ()
+
+    def end_left_behind(self, lock: str) -> None:
+        pass
