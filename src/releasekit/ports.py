@@ -65,6 +65,10 @@ class Host(Protocol):
         """The file's text; None when there is none."""
         ...
 
+    def tail(self, path: str, size: int) -> str:
+        """The text of the file's last `size` bytes, or of all it has; "" when there is none."""
+        ...
+
     def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
         """Write the file as one: either the old or the new text is there, also after a crash.
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import http.server
 import os
+import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -140,6 +143,23 @@ LocalHost({{}}).{call}
 
         assert host.read(str(path)) == "1\n2\n"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    @pytest.mark.parametrize(
+        ("size", "tail"), [(1, "\n"), (3, "\n2\n"), (4, "1\n2\n"), (99, "1\n2\n"), (0, "")]
+    )
+    def test_the_end_of_a_file_is_read_alone(
+        self, host: LocalHost, tmp_path: Path, size: int, tail: str
+    ) -> None:
+        path = str(tmp_path / "journal")
+        assert host.tail(path, size) == ""
+        host.append(path, "1\n2\n")
+        assert host.tail(path, size) == tail
+
+    def test_an_end_that_cuts_a_character_is_read_all_the_same(
+        self, host: LocalHost, tmp_path: Path
+    ) -> None:
+        host.append(str(tmp_path / "journal"), "장\n")
+        assert host.tail(str(tmp_path / "journal"), 2).endswith("\n")
 
     def test_a_copy_keeps_bytes_and_mode(self, host: LocalHost, tmp_path: Path) -> None:
         source = tmp_path / "keystore"

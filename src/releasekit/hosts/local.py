@@ -103,6 +103,13 @@ class LocalHost:
             return Path(path).read_text(encoding="utf-8", errors="replace")
         return None
 
+    def tail(self, path: str, size: int) -> str:
+        with _told(path), suppress(FileNotFoundError, NotADirectoryError):
+            with Path(path).open("rb") as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - size, 0))
+                return _text(file.read())
+        return ""
+
     def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
         with _told(path):
             self._write(Path(path), text, mode)

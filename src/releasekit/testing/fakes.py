@@ -250,6 +250,9 @@ class FakeHost:
     def read(self, path: str) -> str | None:
         return self.files.get(path)
 
+    def tail(self, path: str, size: int) -> str:
+        return self.files.get(path, "")[-size:]
+
     def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
         self.files[path] = text
 
