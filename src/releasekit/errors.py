@@ -22,6 +22,7 @@ ReleasekitError
 ├── NeedsPerson               it cannot go on by itself (exit 3)
 │   └── MigrationUnfinished   a migration began and was not seen to end
 ├── Locked                    somebody else's release is under way (exit 4)
+│   └── Frozen                somebody locked the project by hand
 └── Interrupted               stopped by a signal; the previous release serves (exit 130)
 """
 
@@ -160,6 +161,10 @@ class MigrationUnfinished(NeedsPerson):
 
 class Locked(ReleasekitError):
     exit_code = 4
+
+
+class Frozen(Locked):
+    pass
 
 
 class Interrupted(ReleasekitError):

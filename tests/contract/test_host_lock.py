@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -242,6 +243,23 @@ class TestLeftBehind:
             until(lambda: not host.left_behind(other))
             assert stranger.poll() is None
             os.killpg(stranger.pid, signal.SIGKILL)
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+    def test_what_another_user_gives_out_as_ours_is_left_alone(
+        self, host: LocalHost, tmp_path: Path
+    ) -> None:
+        path = str(tmp_path / "lock")
+        with tempfile.TemporaryDirectory() as folder:
+            program = Path(folder, "docker")
+            shutil.copy("/bin/sleep", program)
+            Path(folder).chmod(0o755)
+            given = {"RELEASEKIT_LOCK": path}
+            with subprocess.Popen([program, "300"], env=given, user=65534) as stranger:
+                until(lambda: Path(f"/proc/{stranger.pid}/comm").read_text() == "docker\n")
+                assert host.left_behind(path) == ()
+                host.end_left_behind(path)
+                assert stranger.poll() is None
+                stranger.kill()
 
     def test_a_number_that_another_process_has_by_now_is_not_killed(
         self, host: LocalHost, tmp_path: Path, docker: str

@@ -77,7 +77,14 @@ def _is_of(pid: int, lock: str) -> bool:
     variables = _read(pid, "environ").split("\0")
     value = next((v for v in variables if v.startswith(f"{VARIABLE}=")), "")
     locks = value.removeprefix(f"{VARIABLE}=").split(os.pathsep)
-    return lock in locks and _read(pid, "comm").startswith(STARTED)
+    return lock in locks and _read(pid, "comm").startswith(STARTED) and _is_own(pid)
+
+
+def _is_own(pid: int) -> bool:
+    """Whether it is this user's: anybody can put anything into their own environment."""
+    with suppress(OSError):
+        return (PROC / str(pid)).stat().st_uid == os.geteuid()
+    return False
 
 
 def _stat(pid: int) -> list[str]:
