@@ -24,6 +24,7 @@ ReleasekitError
 ├── NeedsPerson               it cannot go on by itself (exit 3)
 │   └── MigrationUnfinished   a migration began and was not seen to end
 ├── Locked                    somebody else's release is under way (exit 4)
+│   └── Frozen                somebody locked the project by hand
 └── Interrupted               stopped by a signal; the previous release serves (exit 130)
 """
 
@@ -175,6 +176,10 @@ class MigrationUnfinished(NeedsPerson):
 
 class Locked(ReleasekitError):
     exit_code = 4
+
+
+class Frozen(Locked):
+    pass
 
 
 class Interrupted(ReleasekitError):

@@ -84,6 +84,10 @@ class Host(Protocol):
         """The file's text; None when there is none."""
         ...
 
+    def tail(self, path: str, size: int) -> str:
+        """The text of the file's last `size` bytes, or of all it has; "" when there is none."""
+        ...
+
     def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
         """Write the file as one: either the old or the new text is there, also after a crash.
 
@@ -145,8 +149,34 @@ class Host(Protocol):
         following no redirect and using no proxy."""
         ...
 
-    def lock(self, path: str, purpose: str) -> AbstractContextManager[None]:
-        """A kernel lock that dies with its holder; raises `Locked` when somebody holds it."""
+    def lock(
+        self,
+        path: str,
+        purpose: str,
+        *,
+        wait_s: float = 0.0,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> AbstractContextManager[None]:
+        """A kernel lock that dies with its holder, and that no command inherits.
+
+        While somebody else holds it, it is waited for, for `wait_s` at most: `on_wait` is told by
+        whom, for what, since when and from where, several times a second, and what it raises ends
+        the wait. Raises `Locked`, which tells the same.
+        """
+        ...
+
+    def holder(self, path: str) -> str:
+        """Who holds the lock now, as people read it; "" for nobody. Never in the way of who
+        wants it."""
+        ...
+
+    def left_behind(self, lock: str) -> tuple[str, ...]:
+        """The commands, as people read them, that were run under this lock and run still, though
+        who held it then is gone. Only its holder may ask."""
+        ...
+
+    def end_left_behind(self, lock: str) -> None:
+        """Have the kernel end these commands; it takes a moment."""
         ...
 
 

@@ -44,12 +44,18 @@ if TYPE_CHECKING:
 
 ENGINE_BACK_S = 30.0
 """How long the way back waits for an engine that does not answer."""
-DONE = {"up": "released", "rollback": "rolled-back", "promote": "released"}
-LOOK = "look at `releasekit status`, then `releasekit up` or `rollback` once more"
-WAYS_BACK = ("rollback", "abort")
+DONE = {
+    "up": "released",
+    "rollback": "rolled-back",
+    "promote": "released",
+    "recover": "recovered",
+}
+LOOK = "look at `releasekit status`, then `releasekit recover`, or `up` or `rollback` once more"
+WAYS_BACK = ("rollback", "abort", "recover")
 HINTS = {
     "promote": "`releasekit promote` tries it once more, `releasekit abort` gives it up",
     "abort": "`releasekit abort` once more",
+    "recover": "`releasekit recover` once more",
 }
 """What to do next where the error itself does not say it."""
 
@@ -109,7 +115,8 @@ class Run:
                 self._record_hold(site, bundle, mix, stop)
         # A bug of ours or a plugin's leaves nothing half-way either.
         except (Exception, KeyboardInterrupt) as error:
-            what = f"{short(bundle.id)} was not released"
+            verb = "recovered" if self._kind == "recover" else "released"
+            what = f"{short(bundle.id)} was not {verb}"
             go_back = partial(self._go_back, site, bundle, mix, observed)
             self._revert(site, bundle.id, what, go_back, _known(error))
         result = "held" if hold else DONE[self._kind]
@@ -143,6 +150,28 @@ class Run:
             self._revert(site, release, what, lambda: observed.current, _known(error))
         self._record_end(site, "aborted")
         return self._ended("aborted", release, mix, observed, observed.current)
+
+    def clear(
+        self, plan: Plan, mix: Mix, site: Site, observed: Observed, stop: threading.Event
+    ) -> Outcome:
+        """Run the `plan` that removes what a release has left that nothing came before.
+
+        Raises `ReleaseFailed` or `Interrupted` when it is not all gone.
+        """
+        release = plan.release
+        self._events(PlanMade(plan))
+        if plan.is_empty:
+            self._record_well(site, release, mix)
+            return self._ended("nothing-to-do", "", mix, observed, "")
+        self._record_begin(site, release, mix)
+        try:
+            site.runner(self._events, stop, self._downtime).run(plan, self._id)
+            _require_gone(plan, site.observe())
+        except (Exception, KeyboardInterrupt) as error:
+            what = f"{short(release)} has left something still"
+            self._revert(site, release, what, lambda: "", _known(error))
+        self._record_end(site, "recovered")
+        return self._ended("recovered", "", mix, observed, "")
 
     @property
     def _is_way_back(self) -> bool:
@@ -183,9 +212,13 @@ class Run:
         site.journal.write("hold", self._id, **facts)
 
     def _record_well(self, site: Site, release: str, mix: Mix) -> None:
-        """After a run whose way back failed, one that finds nothing to do is on record: all is
-        well again."""
-        if journals.degraded(site.journal.records()) is not None:
+        """One that finds nothing to do ends what a run that was killed has left open; after a run
+        whose way back failed it is on record itself: all is well again."""
+        records = site.journal.records()
+        opened = journals.open_run(records)
+        if opened is not None:
+            site.journal.write("end", opened["run"], result="killed")
+        elif journals.degraded(records) is not None:
             self._record_begin(site, release, mix)
             self._record_end(site, "nothing-to-do")
 

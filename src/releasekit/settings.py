@@ -37,16 +37,16 @@ _DAY_S = 86400.0
 _SLOWNESS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|x)")
 
 
-def _seconds(value: object) -> float:
+def seconds(value: object) -> float:
     """A duration as seconds; more than a day is taken for a slip."""
-    seconds = -1.0
+    found = -1.0
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        seconds = float(match[1]) * _UNIT_S[match[2]]
+        found = float(match[1]) * _UNIT_S[match[2]]
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
-    if not 0 <= seconds <= _DAY_S:  # also false for nan, which TOML knows
+        found = float(value)
+    if not 0 <= found <= _DAY_S:  # also false for nan, which TOML knows
         raise ValueError('must be "500ms", "15s", "2m", "1h" or a number of seconds, at most 24h')
-    return seconds
+    return found
 
 
 def _whole(value: object) -> object:
@@ -88,7 +88,7 @@ def _with_a_port(url: str) -> str:
     return url
 
 
-Duration = Annotated[float, BeforeValidator(_seconds)]
+Duration = Annotated[float, BeforeValidator(seconds)]
 Port = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=65535)]
 Count = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
 HttpStatus = Annotated[int, BeforeValidator(_whole), Field(ge=100, le=599)]

@@ -21,6 +21,7 @@ from releasekit.observed import Nginx, Observed
 from releasekit.ports import Clock, Host
 from releasekit.runner import Downtime, Runner
 from releasekit.settings import BakeSettings, NginxSettings
+from releasekit.status import by_sight
 from releasekit.target import Target
 from releasekit.together import together
 from releasekit.watching import Judge, PublicCheck, Requests
@@ -63,6 +64,11 @@ class Place:
         """Where copies of nginx's file go that somebody edited."""
         return f"{self.state}/edited"
 
+    @property
+    def freeze(self) -> str:
+        """The lock by hand: a file, which outlives processes and reboots."""
+        return f"{self.state}/freeze.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -79,11 +85,12 @@ class Site:
     place: Place
 
     def observe(self) -> Observed:
-        """What there is now."""
-        records = self.journal.records()
-        stack = journals.committed(records)
+        """What there is now. What is current is taken from what serves where the journal cannot
+        be trusted."""
+        reading = self.journal.read()
+        records, stack = reading.records, journals.committed(reading.records)
         (replicas, backing), nginx = together(self.engine.observe, self._observe_nginx)
-        return Observed(
+        observed = Observed(
             project=self.project,
             replicas=replicas,
             backing=backing,
@@ -93,6 +100,7 @@ class Site:
             held=journals.held(records),
             migrated=journals.migrated(records),
         )
+        return observed if reading.is_whole else by_sight(observed)
 
     def require_route(self, target: Target, observed: Observed, *, on_preview: bool) -> None:
         """Raise `SettingsError` when nginx would not load a route to `target`, would not show it

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from releasekit.chain import Reading
+from releasekit.journal import open_run
 from releasekit.observed import Health, Observed, Replica
 from releasekit.outcome import HeldReplica, Hold, Preview, Status
 from releasekit.release import short
@@ -12,7 +15,9 @@ from releasekit.release import short
 if TYPE_CHECKING:
     from releasekit.nginx.render import Peer
 
-LOOK = "see what serves, then `releasekit up` or `rollback` once more"
+LOOK = "see what serves, then `releasekit recover`, or `up` or `rollback` once more"
+MOST_TOLD = 3
+"""Problems of a journal that are told one by one."""
 PREVIEW_HEADER = "X-Releasekit-Preview"
 """Where a request through nginx carries the secret of a preview."""
 
@@ -77,6 +82,51 @@ def serving_release(observed: Observed) -> str:
         asked = {replica for replica in running if replica.release == observed.current}
     releases = {replica.release for replica in asked}
     return releases.pop() if len(releases) == 1 else ""
+
+
+def by_sight(observed: Observed) -> Observed:
+    """`observed` with the one release that answers as the current one, whatever is recorded: for
+    want of an nginx the one that runs. Where that is not clear, what is recorded stays."""
+    asked = observed.routed() if observed.nginx is not None else observed.replicas
+    releases = {replica.release for replica in asked if replica.running}
+    (seen,) = releases if len(releases) == 1 else {""}
+    if not seen:
+        return observed
+    return replace(observed, current=seen, committed=observed.committed | {seen})
+
+
+def journal_problems(reading: Reading, *, is_running: bool) -> Iterator[str]:
+    """What a person should know of the journal, and of a run in it that was cut short."""
+    yield from (f"journal: {problem}" for problem in told(reading.problems))
+    if reading.torn:
+        yield f"journal: {reading.torn}"
+    if not reading.is_whole:
+        yield "journal: what is current was taken from what serves"
+    opened = None if is_running else open_run(reading.records)
+    if opened is not None:
+        yield (
+            f"{_named(opened)} was cut short{_place(opened, reading.records)}: "
+            "`releasekit recover` puts that right, and so does the next `up` or `rollback`"
+        )
+
+
+def told(problems: Sequence[str]) -> list[str]:
+    """The first of many, and how many more there are."""
+    more = len(problems) - MOST_TOLD
+    return [*problems[:MOST_TOLD], *([f"and {more} more like that"] if more > 0 else [])]
+
+
+def _named(begin: Mapping[str, Any]) -> str:
+    what = f"`{begin.get('kind', 'run')} {short(str(begin.get('release', '')))}`"
+    return f"{what} by {begin['by']}" if begin.get("by") else what
+
+
+def _place(begin: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
+    steps = [r for r in records if r["run"] == begin["run"] and r["event"] == "step"]
+    if not steps:
+        return ""
+    last = steps[-1]
+    return f" {'amid' if last.get('state') == 'begin' else 'after'} {last.get('step', 'a step')}"
 
 
 def _problems(observed: Observed, live: str) -> Iterator[str]:

@@ -223,10 +223,17 @@ class Workspace:
         return wire(self.host, self.clock, place, bundle, nginx, self.settings.bake)
 
     @contextmanager
-    def locked(self, project: str, purpose: str) -> Iterator[None]:
+    def locked(
+        self,
+        project: str,
+        purpose: str,
+        *,
+        wait_s: float = 0.0,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> Iterator[None]:
         """Hold the project's lock on the host, and remember which folder it belongs to."""
         place = self.place(project)
-        with self.host.lock(place.lock, purpose):
+        with self.host.lock(place.lock, purpose, wait_s=wait_s, on_wait=on_wait):
             known = json.dumps({"folder": self.folder})
             if self.host.read(f"{place.state}/{PROJECT_FILE}") != known:
                 self.host.write(f"{place.state}/{PROJECT_FILE}", known)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from releasekit.errors import DeadlineExceeded, HostError, Interrupted, Locked
+from releasekit.errors import DeadlineExceeded, HostError, Interrupted
 from releasekit.hosts.local import LocalHost
 
 
@@ -196,6 +196,23 @@ LocalHost({{}}).{call}
         with pytest.raises(HostError, match=r"gone -> .*No such file"):
             do(host, str(tmp_path / "gone"), str(tmp_path / "b"))
 
+    @pytest.mark.parametrize(
+        ("size", "tail"), [(1, "\n"), (3, "\n2\n"), (4, "1\n2\n"), (99, "1\n2\n"), (0, "")]
+    )
+    def test_the_end_of_a_file_is_read_alone(
+        self, host: LocalHost, tmp_path: Path, size: int, tail: str
+    ) -> None:
+        path = str(tmp_path / "journal")
+        assert host.tail(path, size) == ""
+        host.append(path, "1\n2\n")
+        assert host.tail(path, size) == tail
+
+    def test_an_end_that_cuts_a_character_is_read_all_the_same(
+        self, host: LocalHost, tmp_path: Path
+    ) -> None:
+        host.append(str(tmp_path / "journal"), "장\n")
+        assert host.tail(str(tmp_path / "journal"), 2).endswith("\n")
+
     def test_a_copy_keeps_bytes_and_mode(self, host: LocalHost, tmp_path: Path) -> None:
         source = tmp_path / "keystore"
         source.write_bytes(b"\xff\x00")
@@ -276,51 +293,6 @@ LocalHost({{}}).{call}
         host.copy(str(tmp_path / "a"), str(tmp_path / "b"))
 
         assert host.read(str(tmp_path / "b")) == "text"
-
-
-class TestLock:
-    def test_the_second_is_told_who_holds_it_and_for_what(
-        self, host: LocalHost, tmp_path: Path
-    ) -> None:
-        path = str(tmp_path / "lock")
-        with host.lock(path, "up 3f2a9c1"):
-            with pytest.raises(Locked, match=f"process {os.getpid()}.*up 3f2a9c1"):
-                with host.lock(path, "rollback"):
-                    pass
-
-        with host.lock(path, "rollback"):
-            pass
-
-    def test_it_dies_with_its_holder(self, host: LocalHost, tmp_path: Path) -> None:
-        path = str(tmp_path / "lock")
-        script = (
-            "import os, sys, time\n"
-            "from releasekit.hosts.local import LocalHost\n"
-            f"with LocalHost(os.environ).lock({path!r}, 'up'):\n"
-            "    print('held', flush=True)\n"
-            "    time.sleep(300)\n"
-        )
-        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as holder:
-            assert holder.stdout
-            assert holder.stdout.readline() == b"held\n"
-            with pytest.raises(Locked), host.lock(path, "up"):
-                pass
-            holder.send_signal(signal.SIGKILL)
-            holder.wait()
-
-            with host.lock(path, "up"):
-                pass
-
-    def test_no_child_inherits_it(self, host: LocalHost, tmp_path: Path) -> None:
-        path = str(tmp_path / "lock")
-        with subprocess.Popen(["sleep", "300"], close_fds=False) as bystander:
-            with host.lock(path, "up"):
-                with subprocess.Popen(["sleep", "300"], close_fds=False) as child:
-                    pass_on = child
-                    child.kill()
-            with host.lock(path, "up"):
-                bystander.kill()
-            pass_on.wait()
 
 
 @pytest.fixture

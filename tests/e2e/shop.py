@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -331,6 +331,14 @@ class Shop:
     # What users see
 
     @property
+    def lock(self) -> Path:
+        return self.state / self.name / "lock"
+
+    @property
+    def journal(self) -> Path:
+        return self.state / self.name / "journal.jsonl"
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
@@ -400,7 +408,7 @@ class Shop:
                 check=False,
             )
             parts.append(f"--- {name} {container}\n{said.stdout}")
-        for file in (self.nginx_dir / "releasekit.conf", self.nginx_dir.with_name("journal.jsonl")):
+        for file in (self.nginx_dir / "releasekit.conf", self.journal):
             if file.exists():
                 parts += [f"--- {file}", *file.read_text().splitlines()[-lines:]]
         return "\n".join(parts)
@@ -461,13 +469,19 @@ class Running:
 
     def wait_for_step(self, name: str) -> None:
         """Return when it begins a step of this name."""
+        self.wait_for("step_started", lambda said: said["step"]["step"] == name)
+
+    def wait_for(
+        self, event: str, is_meant: Callable[[dict[str, Any]], bool] = lambda _: True
+    ) -> dict[str, Any]:
+        """The first event of this name that is meant, as soon as it is told."""
         assert self._process.stdout
         for line in self._process.stdout:
             self._lines.append(line)
-            said = json.loads(line)
-            if said["event"] == "step_started" and said["step"]["step"] == name:
-                return
-        raise AssertionError(f"no step {name}: {self.finish()}")
+            said: dict[str, Any] = json.loads(line)
+            if said["event"] == event and is_meant(said):
+                return said
+        raise AssertionError(f"no such {event}: {self.finish()}")
 
     @property
     def pid(self) -> int:

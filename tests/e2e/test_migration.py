@@ -179,6 +179,9 @@ def test_cut_short_it_is_a_fence_until_a_person_decides(shop: Shop, decision: st
         assert f"its container {gate.name} ended with status 0" in fenced["message"]
         assert "`releasekit up --migration done`" in fenced["hint"]
         assert "`releasekit up --migration again`" in fenced["hint"]
+        assert any("was cut short amid RunOnce" in each for each in shop.status()["problems"])
+        recovered = shop.releasekit("recover", "--json").ended(3).result
+        assert "was not seen to end" in recovered["message"]
         (problem,) = shop.status()["problems"]
         assert f"the migration of {second[:7]} was not seen to end" in problem
         assert shop.serving() == before

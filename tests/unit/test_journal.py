@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from releasekit.chain import SCHEMA
 from releasekit.journal import (
-    SCHEMA,
     Journal,
     committed,
     cut_short,
@@ -19,6 +19,7 @@ from releasekit.journal import (
     history,
     hold,
     migrated,
+    open_run,
     strategies_of,
     unfinished,
 )
@@ -77,23 +78,28 @@ def test_a_run_whose_way_back_failed_counts_until_one_ends_otherwise(
 def test_what_is_written_is_read_back_in_order(journal: Journal) -> None:
     journal.write("begin", "run-1", release=A, subject="장바구니")
     journal.write("end", "run-1", result="released")
-    assert journal.records() == (
-        {
-            "schema": 1,
-            "event": "begin",
-            "run": "run-1",
-            "at": "2026-01-01T00:00:00+00:00",
-            "release": A,
-            "subject": "장바구니",
-        },
-        {
-            "schema": 1,
-            "event": "end",
-            "run": "run-1",
-            "at": "2026-01-01T00:00:00+00:00",
-            "result": "released",
-        },
-    )
+    first, second = journal.records()
+    at = "2026-01-01T00:00:00+00:00"
+    assert first == {
+        "schema": SCHEMA,
+        "seq": 1,
+        "prev": "",
+        "event": "begin",
+        "run": "run-1",
+        "at": at,
+        "release": A,
+        "subject": "장바구니",
+    }
+    assert len(second["prev"]) == 32
+    assert second == {
+        "schema": SCHEMA,
+        "seq": 2,
+        "prev": second["prev"],
+        "event": "end",
+        "run": "run-1",
+        "at": at,
+        "result": "released",
+    }
 
 
 def test_each_record_is_one_line_that_people_can_read(journal: Journal, host: FakeHost) -> None:
@@ -122,6 +128,10 @@ def test_no_journal_yet_has_no_records(journal: Journal) -> None:
         '{"schema": 1, "event": "begin", "run": ["list"]}',
         '{"schema": 1, "event": "commit", "run": "run-0"}',
         '{"schema": 2, "event": "commit", "run": "run-0", "release": "z"}',
+        '{"schema": 2, "seq": "7", "prev": "", "event": "commit", "run": "run-0", "release": "z"}',
+        '{"schema": 2, "seq": 7, "prev": 0, "event": "commit", "run": "run-0", "release": "z"}',
+        '{"schema": 3, "event": "commit", "run": "run-0", "release": "z"}',
+        '{"schema": true, "event": "commit", "run": "run-0", "release": "z"}',
         '{"event": "commit", "run": "run-0", "release": "z"}',
         '{"schema": 1, "event": "commit", "run": "run-0", "rel',
         "\x00\x00\x00\x00",
@@ -137,11 +147,12 @@ def test_a_line_that_is_torn_or_foreign_is_passed_over(
     assert len(history(journal.records())) == 2
 
 
+@pytest.mark.parametrize("glued", ["", '{"schema": 1, "event": "step", "run": "run-9"}\n'])
 def test_a_record_after_one_that_was_torn_by_a_power_cut_is_not_lost_with_it(
-    journal: Journal, host: FakeHost
+    journal: Journal, host: FakeHost, glued: str
 ) -> None:
     run(journal, A)
-    host.append(PATH, '{"schema": 1, "event": "step", "run": "run-9", "wha')
+    host.append(PATH, '{"schema": 1, "event": "step", "run": "run-9", "wha' + glued)
     run(journal, B)
     assert committed(journal.records()) == (A, B)
     assert strategies_of(journal.records(), B) == ("blue-green", {})
@@ -160,6 +171,7 @@ def test_no_text_in_a_record_can_break_it_or_forge_another(
     first, second = journal.records()
     assert (first["subject"], first["facts"]) == (subject, facts)
     assert (first["schema"], second["release"]) == (SCHEMA, A)
+    assert journal.read().is_whole
 
 
 # What was committed to
@@ -380,6 +392,29 @@ def test_steps_and_commits_are_no_entries(journal: Journal) -> None:
     run(journal, A)
     journal.write("step", "run-0", state="begin", step="Start")
     assert len(history(journal.records())) == 1
+
+
+# The run that is open
+
+
+def test_a_run_that_has_no_end_is_unfinished_until_it_has_one_or_another_begins(
+    journal: Journal,
+) -> None:
+    assert open_run(journal.records()) is None
+    run(journal, A)
+    assert open_run(journal.records()) is None
+    journal.write("begin", "run-7", kind="up", release=B)
+    journal.write("step", "run-7", state="begin")
+    opened = open_run(journal.records())
+    assert opened is not None
+    assert opened["release"] == B
+    journal.write("end", "run-6", result="released")
+    assert open_run(journal.records()) == opened
+    run(journal, C)
+    assert open_run(journal.records()) is None
+    journal.write("begin", "run-8", kind="up", release=B)
+    journal.write("end", "run-8", result="killed")
+    assert open_run(journal.records()) is None
 
 
 # Migrations

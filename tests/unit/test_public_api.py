@@ -62,10 +62,17 @@ SIGNATURES = {
     "Project.up": "(self, release: 'Release', *, strategy: 'str | None' = None, "
     "options: 'Mapping[str, Any] | None' = None, hold: 'bool' = False, "
     "migration: 'Decision | None' = None, ignore_memory: 'bool' = False, adopt: 'bool' = False, "
+    "wait: 'float' = 0.0, "
     "stop: 'threading.Event | None' = None) -> 'Outcome'",
-    "Project.promote": "(self, *, stop: 'threading.Event | None' = None) -> 'Outcome'",
-    "Project.abort": "(self, *, stop: 'threading.Event | None' = None) -> 'Outcome'",
-    "Project.rollback": "(self, to: 'str | None' = None, *, "
+    "Project.promote": "(self, *, wait: 'float' = 0.0, "
+    "stop: 'threading.Event | None' = None) -> 'Outcome'",
+    "Project.abort": "(self, *, wait: 'float' = 0.0, "
+    "stop: 'threading.Event | None' = None) -> 'Outcome'",
+    "Project.recover": "(self, *, wait: 'float' = 0.0, "
+    "stop: 'threading.Event | None' = None) -> 'Outcome'",
+    "Project.lock": "(self, message: 'str') -> 'Freeze'",
+    "Project.unlock": "(self) -> 'Freeze | None'",
+    "Project.rollback": "(self, to: 'str | None' = None, *, wait: 'float' = 0.0, "
     "stop: 'threading.Event | None' = None) -> 'Outcome'",
     "Project.status": "(self) -> 'Status'",
     "Project.history": "(self) -> 'tuple[HistoryEntry, ...]'",
@@ -84,7 +91,7 @@ PROPERTIES = {"Project": {"name", "settings"}, "Plan": {"is_empty"}, "Forecast":
 FIELDS = {
     "Release": ["tag", "subject", "author"],
     "Outcome": ["result", "release", "previous", "strategy", "run", "seconds", "downtime_s"],
-    "Status": ["observed", "live", "problems", "held", "degraded"],
+    "Status": ["observed", "live", "problems", "held", "degraded", "frozen", "running"],
     "Plan": ["strategy", "release", "based_on", "steps", "downtime", "notes"],
     "Forecast": [
         *("project", "plan", "current", "is_adopted", "subjects", "services", "changes"),
@@ -121,6 +128,7 @@ EXIT_CODES = {
     "NeedsPerson": 3,
     "MigrationUnfinished": 3,
     "Locked": 4,
+    "Frozen": 4,
     "Interrupted": 130,
 }
 

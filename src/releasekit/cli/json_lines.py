@@ -15,7 +15,7 @@ from releasekit.cli import exits
 from releasekit.cli.render import tell
 from releasekit.errors import ForeignChange, ReleaseFailed, SettingsError, StepFailed
 from releasekit.events import Event
-from releasekit.outcome import HistoryEntry, Outcome, Status
+from releasekit.outcome import Freeze, HistoryEntry, Outcome, Status
 from releasekit.plan import Plan
 from releasekit.steps import Step
 from releasekit.strategies.registry import StrategyInfo
@@ -56,6 +56,12 @@ class JsonLines:
 
     def strategies(self, strategies: Sequence[StrategyInfo]) -> None:
         self._result(strategies=plain(strategies))
+
+    def locked(self, frozen: Freeze) -> None:
+        self._result(frozen=plain(frozen))
+
+    def unlocked(self, frozen: Freeze | None) -> None:
+        self._result(was=plain(frozen))
 
     def failed(self, error: BaseException) -> None:
         for line in exits.told(error):
@@ -107,6 +113,8 @@ def facts(status: Status) -> dict[str, Any]:
         "problems": list(status.problems),
         "held": plain(status.held),
         "degraded": status.degraded,
+        "frozen": plain(status.frozen),
+        "running": status.running,
     }
 
 

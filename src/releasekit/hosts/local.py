@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import http.client
-import json
 import os
 import shutil
 import signal
@@ -18,7 +16,9 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from releasekit.errors import DeadlineExceeded, HostError, Interrupted, Locked
+from releasekit import naming
+from releasekit.errors import DeadlineExceeded, HostError, Interrupted
+from releasekit.hosts import locking, processes
 from releasekit.hosts.public import fetch
 from releasekit.ports import Answer, Completed, Free, Page
 
@@ -55,7 +55,9 @@ class LocalHost:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = {key: environ[key] for key in PASSED_ON if key in environ}
-        self._user = environ.get("SUDO_USER") or environ.get("USER") or str(os.getuid())
+        self._who = naming.who(environ, self.name)
+        self._locks: tuple[str, ...] = ()
+        """Those that are held now."""
 
     @property
     def name(self) -> str:
@@ -79,7 +81,7 @@ class LocalHost:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**self._environ, **(env or {})},
+                env={**self._environ, **(env or {}), **processes.mark(self._locks)},
                 cwd=cwd,
                 start_new_session=True,
             )
@@ -101,6 +103,13 @@ class LocalHost:
         with _told(path), suppress(FileNotFoundError, NotADirectoryError):
             return Path(path).read_text(encoding="utf-8", errors="replace")
         return None
+
+    def tail(self, path: str, size: int) -> str:
+        with _told(path), suppress(FileNotFoundError, NotADirectoryError):
+            with Path(path).open("rb") as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - size, 0))
+                return _text(file.read())
+        return ""
 
     def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
         with _told(path):
@@ -229,18 +238,45 @@ class LocalHost:
         return fetch(url, deadline_s)
 
     @contextmanager
-    def lock(self, path: str, purpose: str) -> Iterator[None]:
-        # flock belongs to the open file: the kernel lets go of it when this process dies, however
-        # it dies, and no child inherits it (PEP 446).
+    def lock(
+        self,
+        path: str,
+        purpose: str,
+        *,
+        wait_s: float = 0.0,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> Iterator[None]:
         self.make_dir(str(Path(path).parent))
         with _told(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
+            signed = locking.signature(self._who, purpose)
+            clock = MonotonicClock()
             with _told(path):
-                _claim(descriptor, _signature(self._user, purpose))
+                locking.claim(descriptor, signed, clock, wait_s=wait_s, on_wait=on_wait)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._locks = (*self._locks, path)
+        try:
             yield
         finally:
-            os.close(descriptor)
+            self._locks = tuple(held for held in self._locks if held != path)
+            locking.release(descriptor)
+
+    def holder(self, path: str) -> str:
+        with _told(path):
+            return locking.holder(path)
+
+    def left_behind(self, lock: str) -> tuple[str, ...]:
+        found = processes.running_under(lock)
+        # What one of them has started in turn goes without saying.
+        pids = {process.pid for process in found}
+        return tuple(str(process) for process in found if process.parent not in pids)
+
+    def end_left_behind(self, lock: str) -> None:
+        for process in processes.running_under(lock):
+            processes.kill(process, lock)
 
 
 @contextmanager
@@ -256,15 +292,6 @@ def _told(path: str) -> Iterator[None]:
             if is_full
             else "",
         ) from error
-
-
-def _claim(descriptor: int, signature: str) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Locked(_holder(os.read(descriptor, 4096))) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, signature.encode(), 0)
 
 
 def _answered(
@@ -347,21 +374,3 @@ def _reason(error: Exception) -> str:
             return error.strerror or str(error)
         case _:
             return f"no HTTP answer ({type(error).__name__})"
-
-
-def _signature(user: str, purpose: str) -> str:
-    since = time.strftime("%Y-%m-%d %H:%M:%S %Z")
-    return json.dumps(
-        {"user": user, "pid": os.getpid(), "purpose": purpose, "since": since}, ensure_ascii=False
-    )
-
-
-def _holder(signature: bytes) -> str:
-    try:
-        owner = json.loads(signature)
-        return (
-            f"locked by {owner['user']} (process {owner['pid']}): {owner['purpose']}, "
-            f"since {owner['since']}"
-        )
-    except (ValueError, KeyError, TypeError):
-        return "locked by another releasekit that is just starting"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
-from releasekit.errors import DeadlineExceeded, ForeignChange, HostError, Locked, RouteRefused
+from releasekit.errors import DeadlineExceeded, ForeignChange, HostError, RouteRefused
 from releasekit.nginx import log as logs
 from releasekit.nginx import mark
 from releasekit.nginx.container import Container, Process, same_nginx
@@ -138,7 +138,8 @@ class ManagedFile:
         `ForeignChange` when somebody edited the old file; `Locked` when other projects on this
         host do not come to an end with nginx.
         """
-        with self._turn():
+        # An nginx that two projects share tests the files of both.
+        with self._host.lock(self._lock, "reloading nginx", wait_s=TURN_S):
             sweep(self._host, self._directory)
             old = self.read()
             if old is not None and not self.is_own(old):
@@ -156,25 +157,6 @@ class ManagedFile:
         self._adopted = self.read()
         if self._adopted is not None:
             self._host.write(copy, self._adopted)
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Be the only one on this host who changes and reloads an nginx: an nginx that two
-        projects share tests the files of both."""
-        with ExitStack() as stack:
-
-            def take() -> str:
-                try:
-                    stack.enter_context(self._host.lock(self._lock, "reloading nginx"))
-                except Locked as error:
-                    return error.message
-                return ""
-
-            try:
-                wait_until(take, deadline_s=TURN_S, clock=self._clock, longest_pause_s=0.1)
-            except DeadlineExceeded as error:
-                raise Locked(f"another project does not come to an end: {error.message}") from None
-            yield
 
     def _try_each(self, texts: Iterable[str], old: str | None, log: str) -> str:
         """What nginx does not like of the last one tried; "" when it runs it."""

@@ -255,6 +255,9 @@ class FakeHost:
     def read(self, path: str) -> str | None:
         return self.files.get(path)
 
+    def tail(self, path: str, size: int) -> str:
+        return self.files.get(path, "")[-size:]
+
     def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
         self.files[path] = text
 
@@ -313,5 +316,21 @@ class FakeHost:
     def fetch(self, url: str, *, deadline_s: float) -> Page:
         return Page(None, detail="a fake host connects to nothing", is_unknown=True)
 
-    def lock(self, path: str, purpose: str) -> nullcontext[None]:
+    def lock(
+        self,
+        path: str,
+        purpose: str,
+        *,
+        wait_s: float = 0.0,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> nullcontext[None]:
         return nullcontext()
+
+    def holder(self, path: str) -> str:
+        return ""
+
+    def left_behind(self, lock: str) -> tuple[str, ...]:
+        return ()
+
+    def end_left_behind(self, lock: str) -> None:
+        pass

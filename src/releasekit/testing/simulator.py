@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from releasekit import journal as journals
+from releasekit.chain import Reading
 from releasekit.check import checked_plan
 from releasekit.errors import Interrupted, MigrationUnfinished, ReleasekitError
 from releasekit.events import Event, StepStarted
@@ -214,17 +215,17 @@ class _Journal(Journal):
     are looked at again and again."""
 
     _text: str | None = None
-    _records: tuple[Mapping[str, Any], ...] = ()
+    _reading = Reading()
 
     def write(self, event: str, run: str, **facts: object) -> None:
         if event != "step":
             super().write(event, run, **facts)
 
-    def records(self) -> tuple[Mapping[str, Any], ...]:
+    def read(self) -> Reading:
         text = self._host.read(self._path)
         if text != self._text:
-            self._text, self._records = text, super().records()
-        return self._records
+            self._text, self._reading = text, super().read()
+        return self._reading
 
 
 @dataclass(frozen=True, slots=True)
