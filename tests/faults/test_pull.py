@@ -9,13 +9,14 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from releasekit.compose.docker import Docker
 from releasekit.compose.manifest import pull_sizes
 from releasekit.hosts.local import LocalHost
-from tests.e2e.shop import DEADLINE_S, Ran
+from tests.e2e.shop import DEADLINE_S, Ran, docker
 from tests.faults.registry import Registry
 from tests.faults.stage import Pair, Team, assert_settled, command_lines
 from tests.faults.watcher import Watcher, forms
@@ -56,12 +57,21 @@ def remote(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rem
     with Registry.opened(folder) as registry:
         shop = team.shop.checkout(folder / "team")
         shop.edit("compose.yaml", "image: shop:", f"image: {registry.address}/shop:")
-        (shop.folder / "shop" / "stock").write_bytes(secrets.token_bytes(BIG))
         sha = shop.commit("Keep images in a registry")
+        add_layer(f"shop:{sha}", folder)
         registry.push(f"shop:{sha}")
         shop.images.add(f"{registry.address}/shop:{sha}")
         yield Remote(Team(shop, team.way, team.tmp), registry, sha)
         team.shop.up(first).ended(0)
+
+
+def add_layer(image: str, folder: Path) -> None:
+    """A big one, which is in no build cache: it has to be fetched."""
+    (folder / "stock").write_bytes(secrets.token_bytes(BIG))
+    container = docker("container", "create", image).strip()
+    docker("container", "cp", str(folder / "stock"), f"{container}:/tmp/stock")
+    docker("container", "commit", container, image)
+    docker("container", "rm", container)
 
 
 def test_a_password_that_is_wrong_is_told_and_nothing_is_changed(remote: Remote) -> None:
