@@ -111,45 +111,48 @@ class _Walk:
     problems: list[str] = field(default_factory=list)
     torn: str = ""
     newer: int = 0
+    claimed: int = 0
+    """The schema of the last line, if that is newer: damage can make it look so."""
     before: str = ""
+    """The hash of the last line."""
     doubt: str = ""
     last: int = 0
     mended: int = 0
     is_linked: bool = False
 
     def take(self, number: int, line: str, *, is_torn: bool) -> None:
-        record = _parsed(line)
-        schema = record.get("schema") if record else None
+        record, digest = _parsed(line), hash_of(line)
+        schema = record["schema"] if record else 0
         if record is None and is_torn:
             self.torn = f"line {number} is cut off: its run ended while it was written"
         elif record is None:
             self.flush(f"line {number} cannot be read")
         elif schema == SCHEMA:
-            self._follow(number, line, record)
+            self._follow(number, digest, record)
         elif schema == UNLINKED:
             self.flush(f"line {number} is not linked to those before it" if self.is_linked else "")
-            self._keep(self.last + 1, line, record)
+            self._keep(self.last + 1, digest, record)
         else:
-            self.newer = int(schema or 0)
             self.flush(f"line {number} is of a newer releasekit (schema {schema})")
-        self.before = line
+            self.claimed = schema
+        self.before = digest
 
-    def _follow(self, number: int, line: str, record: Mapping[str, Any]) -> None:
-        if record["prev"] == hash_of(self.before):
+    def _follow(self, number: int, digest: str, record: Mapping[str, Any]) -> None:
+        if record["prev"] == self.before:
             self.doubt = ""
+            if record["event"] == MEND:
+                self.problems, self.mended = [], record["seq"]
         else:
-            self.newer = 0  # nobody wrote that line as it is now
+            self.claimed = 0  # nobody wrote that line as it is now
             self.flush()
             what = "a line was changed, removed or moved"
             self.problems.append(f"line {number} does not follow the line before it: {what}")
-        if record["event"] == MEND and record["prev"] == hash_of(self.before):
-            self.problems, self.mended = [], record["seq"]
         self.is_linked = True
-        self._keep(record["seq"], line, record)
+        self._keep(record["seq"], digest, record)
 
-    def _keep(self, number: int, line: str, record: Mapping[str, Any]) -> None:
+    def _keep(self, number: int, digest: str, record: Mapping[str, Any]) -> None:
         self.records.setdefault(number, {**record, "seq": number})
-        self.hashes.setdefault(number, hash_of(line))
+        self.hashes.setdefault(number, digest)
         self.last = max(self.last, number)
 
     def flush(self, doubt: str = "") -> None:
@@ -157,6 +160,7 @@ class _Walk:
         if self.doubt:
             self.problems.append(self.doubt)
         self.doubt = doubt
+        self.newer, self.claimed = self.newer or self.claimed, 0
 
     def compare(self, head: str) -> None:
         """Tell whether the journal has got as far as `head` says."""

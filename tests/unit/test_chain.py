@@ -316,3 +316,11 @@ def test_a_line_that_only_looks_newer_is_a_changed_one() -> None:
     reading = read(lines)
     assert reading.newer == 0
     assert "line 7 is of a newer releasekit (schema 7)" in reading.problems[0]
+
+
+def test_damage_elsewhere_does_not_hide_a_newer_releasekit() -> None:
+    lines = [*LINES, FUTURE, FUTURE]
+    lines[4] = lines[4].replace("run-b", "Run-b")
+    reading = read(lines)
+    assert reading.newer == SCHEMA + 1
+    assert "does not follow" in reading.problems[0]
