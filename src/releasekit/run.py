@@ -158,6 +158,7 @@ class Run:
 
         Raises `ReleaseFailed` or `Interrupted` when it is not all gone.
         """
+        self._make_room(observed.project)
         release = plan.release
         self._events(PlanMade(plan))
         if plan.is_empty:
@@ -165,7 +166,7 @@ class Run:
             return self._ended("nothing-to-do", "", mix, observed, "")
         self._record_begin(site, release, mix)
         try:
-            site.runner(self._events, stop, self._downtime).run(plan, self._id)
+            self._runner(site, stop).run(plan, self._id)
             _require_gone(plan, site.observe())
         except (Exception, KeyboardInterrupt) as error:
             what = f"{short(release)} has left something still"
@@ -187,9 +188,9 @@ class Run:
         runner.must_record = not self._is_way_back
         return runner
 
-    def _write(self, site: Site, event: str, **facts: object) -> None:
+    def _write(self, site: Site, event: str, run: str, **facts: object) -> None:
         try:
-            site.journal.write(event, self._id, **facts)
+            site.journal.write(event, run, **facts)
         except HostError as error:
             if not self._is_way_back:
                 raise
@@ -202,7 +203,7 @@ class Run:
     def _record_begin(self, site: Site, release: str, mix: Mix) -> None:
         facts = {"kind": self._kind, "release": release, **recorded(mix)}
         commit = {"subject": self._release.subject, "author": self._release.author}
-        self._write(site, "begin", **facts, **commit, **self._who)
+        self._write(site, "begin", self._id, **facts, **commit, **self._who)
 
     def _record_hold(self, site: Site, bundle: Bundle, mix: Mix, stop: threading.Event) -> None:
         """From this record on it is held, whatever becomes of this process."""
@@ -217,14 +218,14 @@ class Run:
         records = site.journal.records()
         opened = journals.open_run(records)
         if opened is not None:
-            site.journal.write("end", opened["run"], result="killed")
+            self._write(site, "end", opened["run"], result="killed")
         elif journals.degraded(records) is not None:
             self._record_begin(site, release, mix)
             self._record_end(site, "nothing-to-do")
 
     def _record_end(self, site: Site, result: str, reason: str = "") -> None:
         facts = {"seconds": self._seconds, "downtime_s": self._downtime.seconds}
-        self._write(site, "end", result=result, reason=reason, **facts)
+        self._write(site, "end", self._id, result=result, reason=reason, **facts)
 
     def _ended(
         self, result: str, release: str, mix: Mix, before: Observed, serving: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -20,6 +20,7 @@ from releasekit.errors import (
 )
 from releasekit.events import Event, RunEnded, Warned
 from releasekit.observed import Nginx, Observed, Replica, Route, Upstream
+from releasekit.plan import Plan
 from releasekit.release import Release
 from releasekit.run import Run
 from releasekit.runner import Downtime
@@ -247,6 +248,22 @@ def test_a_rollback_goes_on_without_a_journal_and_says_so() -> None:
     assert not real.must_record
     said = [event.message for event in events if isinstance(event, Warned)]
     assert said == ["not in the journal: No space left on device"] * 2
+
+
+def test_a_recovery_with_nothing_left_to_do_goes_on_without_a_journal_too() -> None:
+    class Opened(Full):
+        def records(self) -> Any:
+            return ({"event": "begin", "run": "run-1", "release": NEW},)
+
+    site, made, events = full("recover")
+    site.journal = Opened()
+    plan, real = Plan("abandon", NEW, "f" * 16, ()), cast("Any", site)
+
+    outcome = made.clear(plan, Mix.single(BlueGreen()), real, HALF_WAY, threading.Event())
+
+    assert outcome.result == "nothing-to-do"
+    said = [event.message for event in events if isinstance(event, Warned)]
+    assert said == ["not in the journal: No space left on device"]
 
 
 def test_a_release_that_cannot_be_recorded_does_not_begin() -> None:

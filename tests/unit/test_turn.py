@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from releasekit import freezing
-from releasekit.errors import Frozen, Interrupted, Locked, NeedsPerson, UsageError
+from releasekit.errors import Frozen, HostError, Interrupted, Locked, NeedsPerson, UsageError
 from releasekit.events import Event, LockAwaited, Warned
 from releasekit.freezing import require_thawed
 from releasekit.journal import Journal, committed
@@ -281,6 +281,19 @@ def test_where_nothing_is_current_nothing_is_committed_to(shop: Shop) -> None:
     shop.take()
     assert shop.told[-1] == "none is current"
     assert committed(shop.journal("shop").records()) == (A, B)
+
+
+def test_a_full_disk_does_not_keep_a_damaged_journal_from_being_gone_on_from(shop: Shop) -> None:
+    def full(path: str, text: str) -> None:
+        raise HostError(f"{path}: No space left on device")
+
+    shop.release(A)
+    shop.current = A
+    shop.host.files[PLACE.journal] = ""
+    vars(shop.host)["append"] = full
+    shop.take()
+    assert shop.told[-1].startswith("not in the journal: ")
+    assert shop.host.files[PLACE.journal] == ""
 
 
 def test_a_journal_that_a_newer_releasekit_wrote_is_left_alone(shop: Shop) -> None:
