@@ -7,6 +7,7 @@ import pytest
 from releasekit.baking import Whereabouts, numbers, tally
 from releasekit.errors import CommandFailed
 from releasekit.nginx import log as logs
+from releasekit.nginx import mark
 from releasekit.nginx.router import Bake
 from releasekit.observed import Upstream
 from tests.contract.nginx_stage import Hammer, World, address, docker, eventually
@@ -126,8 +127,9 @@ def test_the_cutover_keeps_what_the_release_before_answered(
 
     closed = logs.Log(LOG, (17951789,))
     pieces = logs.pieces_of(world.managed.read_text())
-    text = world.managed.read_text()
-    world.managed.write_text(text.replace("|".join(map(str, pieces)), str(closed.pieces[0])))
+    body = world.managed.read_text().split("\n", 2)[2]
+    body = body.replace("|".join(map(str, pieces)), str(closed.pieces[0]))
+    world.managed.write_text(mark.marked(body))
     world.router = world.new_router(world.container)
     world.serve(blue)
     assert logged(world, LOG) == 0
