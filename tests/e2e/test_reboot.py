@@ -38,6 +38,11 @@ def rebooted(shop: Shop) -> Iterator[dict[str, str]]:
             docker("run", *options, image)
         for name in (nginx, *(name for name in reversed(running) if name != nginx)):
             docker("start", name)
+        wait_until(
+            lambda: "" if health(f"{shop.name}-postgres-1") == "healthy" else "not yet",
+            deadline_s=DEADLINE_S,
+            clock=MonotonicClock(),
+        )
         after = {name: address(name) for name in running}
         moved = [name for name in running if "web" in name and after[name] != before[name]]
         assert moved, (before, after)
@@ -101,6 +106,10 @@ def test_what_was_stopped_for_good_comes_back_with_no_reboot(empty_shop: Shop) -
     assert {*stopped} == {*running}
     assert {policy(name) for name in stopped} == {"unless-stopped"}
     assert {policy(name) for name in shop.running_app()} == {"always"}
+
+
+def health(container: str) -> str:
+    return str(json.loads(docker("inspect", container))[0]["State"]["Health"]["Status"])
 
 
 def policy(container: str) -> str:
