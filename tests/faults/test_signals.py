@@ -118,6 +118,9 @@ def test_the_second_signal_leaves_at_once_and_one_command_goes_on(pair: Pair, na
             up.signal(signal.SIGTERM)
             up.finish().ended(130)
             assert time.monotonic() - began < AT_ONCE_S
+        (told,) = [p for p in team.shop.status()["problems"] if "cut short" in p]
+        assert f"amid {name}" in told
+        assert "`releasekit recover` puts that right" in told
         team.up(second).ended(0)
         assert_settled(team, second)
     assert_fit(team.shop, load.report)
