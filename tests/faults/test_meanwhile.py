@@ -54,6 +54,27 @@ def image_of(sha: str) -> str:
 
 
 @slow
+def test_an_image_of_another_commit_that_answers_200_is_taken_back(pair: Pair) -> None:
+    """It is healthy, and what users get is not what was asked for: the public page tells."""
+    team, first, second = standing(pair, "blue-green")
+    shop = team.shop
+    wrong = shop.commit("Mistaken for another")
+    docker("image", "tag", f"shop:{first}", f"shop:{wrong}")
+    asked = {
+        "RELEASEKIT_BAKE__DURATION": "1s",
+        "RELEASEKIT_BAKE__URL": f"{shop.url}/api/release",
+        "RELEASEKIT_BAKE__RELEASE_HEADER": "X-Release",
+    }
+    team.up(second).ended(0)
+    with team.load() as load:
+        with team.running(wrong, **asked) as up:
+            ran = up.finish().ended(1)
+        assert f"{second[:7]} serves as before" in ran.result["message"]
+        assert_settled(team, second)
+    assert_fit(shop, load.report)
+
+
+@slow
 @pytest.mark.parametrize("fault", ["crash-when-ready", "oom-when-ready"])
 def test_what_breaks_after_it_was_healthy_is_taken_back_while_it_is_watched(
     pair: Pair, fault: str
