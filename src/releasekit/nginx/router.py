@@ -160,6 +160,9 @@ class NginxRouter:
         start with another one than it runs. A file that somebody edited is left alone, and so is
         one whose replicas are gone: nothing but another route puts that right.
         """
+        facts = self._control.facts
+        if not (facts.is_running or self._control.inspect().is_running):
+            return
         text, loaded = self._file.read(), self._control.ask()
         if loaded is None or (text is not None and not self._file.is_own(text)):
             return
