@@ -125,9 +125,17 @@ def _free(host: Host, path: str) -> Free | None:
 
 
 def keep_reserve(host: Host, place: Place) -> None:
-    """Have a file that takes room, which a way back finds when the disk is full."""
-    if PurePosixPath(place.reserve).name not in host.list_dir(place.state):
-        host.reserve(place.reserve, RESERVE)
+    """Have files that take room, which a way back finds when the disk is full."""
+    there = host.list_dir(place.state)
+    for path, size in _reserves(place):
+        if PurePosixPath(path).name not in there:
+            host.reserve(path, size)
+
+
+def _reserves(place: Place) -> tuple[tuple[str, int], ...]:
+    """(file, bytes) pairs. The second one is for its inode alone: nginx's old file is kept by a
+    second name while it is replaced, and some file systems (tmpfs) count names."""
+    return (place.reserve, RESERVE), (f"{place.reserve}.inode", 1)
 
 
 def give_way(host: Host, place: Place, events: EventSink) -> None:
@@ -137,6 +145,7 @@ def give_way(host: Host, place: Place, events: EventSink) -> None:
         free.size < BACK.size or (free.inodes is not None and free.inodes < (BACK.inodes or 0))
     )
     if is_full and PurePosixPath(place.reserve).name in host.list_dir(place.state):
-        with suppress(HostError):  # it goes on without
-            host.remove(place.reserve)
+        for path, _ in _reserves(place):
+            with suppress(HostError):  # it goes on without
+                host.remove(path)
         events(Warned(f"{place.state} is on a full disk: the reserve for a way back is used up"))

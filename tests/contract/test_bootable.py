@@ -141,6 +141,7 @@ def test_a_test_elsewhere_that_refuses_what_runs_tells_nothing(
     assert world.answer() == "green"
 
 
+@pytest.mark.slow
 def test_full_disks(world: World, blue: Upstream, green: Upstream) -> None:
     """Whichever write finds no room, what is on disk is whole, and nothing of ours is beside it."""
     with small_disk(world) as disk:
@@ -155,6 +156,7 @@ def test_full_disks(world: World, blue: Upstream, green: Upstream) -> None:
             world.serve(blue)
 
 
+@pytest.mark.slow
 def test_a_refusal_on_a_full_disk(world: World, blue: Upstream, green: Upstream) -> None:
     """To put the old file back takes no room."""
     with small_disk(world) as disk:
@@ -196,6 +198,7 @@ def filled(disk: Path, *, leave: int) -> Iterator[None]:
         filler.unlink()
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_leads_where_nginx_does(
     world: World, blue: Upstream, green: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +272,7 @@ class TestFaultsOfAReload:
         assert world.managed.read_text() == text
 
 
+@pytest.mark.slow
 class TestOtherProjects:
     """Two projects may share one nginx; each test of it is of the files of both."""
 

@@ -43,6 +43,7 @@ def test_a_release_that_fails_its_users_is_taken_back_with_the_numbers(
     assert not [name for name in shop.app() if shop.commit_of(name) == sha]
 
 
+@pytest.mark.slow
 def test_a_good_one_passes_and_nobody_notices(shop: Shop) -> None:
     second = shop.commit("Say what is new", headline="Strawberries are here")
     limits = {
@@ -70,6 +71,7 @@ def sealed_log(shop: Shop) -> Iterator[None]:
     docker(*inside, f"rm {LOG}")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("sealed_log")
 def test_a_log_that_cannot_be_read_takes_nothing_back_and_is_told(shop: Shop) -> None:
     sha = shop.commit("Say nothing new")

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.e2e
 HEALTH_S = 3.0
 CRASHES_S = 10.0
 """Time enough for a container that lives for a second to crash four times."""
-GIVE_UP_S = 8.0
+GIVE_UP_S = 20.0
 """More than that: to start, to notice, to clean up, on a machine that is busy."""
 
 

@@ -96,6 +96,7 @@ def shop(migrating: Shop) -> Shop:
     return migrating
 
 
+@pytest.mark.slow
 def test_it_runs_once_before_anything_starts_and_no_way_back_runs_it(shop: Shop) -> None:
     gate, before = Gate(shop), shop.serving()
     second = shop.commit("Say what is new")
@@ -112,6 +113,7 @@ def test_it_runs_once_before_anything_starts_and_no_way_back_runs_it(shop: Shop)
     assert not gate.is_there
 
 
+@pytest.mark.slow
 def test_a_release_that_is_held_has_migrated_and_its_promotion_does_not(shop: Shop) -> None:
     gate, second = Gate(shop), shop.commit("Say what is new")
     assert "RunOnce" in shop.up("--hold", second).ended(0).steps
@@ -155,7 +157,8 @@ def test_one_that_takes_too_long_is_ended(shop: Shop, tmp_path: Path) -> None:
     assert not gate.is_there
 
 
-@pytest.mark.parametrize("decision", ["done", pytest.param("again", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("decision", ["done", "again"])
 def test_cut_short_it_is_a_fence_until_a_person_decides(shop: Shop, decision: str) -> None:
     gate, before = Gate(shop), shop.serving()
     second, third = shop.commit("Say what is new"), shop.commit("Say more")

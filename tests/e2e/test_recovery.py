@@ -70,6 +70,7 @@ def test_a_container_that_somebody_removed_comes_back(shop: Shop) -> None:
     assert_serves(shop, shop.first)
 
 
+@pytest.mark.slow
 def test_a_release_that_is_held_is_held_still(shop: Shop) -> None:
     second = shop.commit("Say what is new")
     shop.up("--hold", second).ended(0)
@@ -94,9 +95,10 @@ def test_the_first_release_of_all_leaves_nothing_or_is_brought_to_its_end(empty_
     assert_serves(shop, shop.first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
-    ["emptied", *(pytest.param(each, marks=pytest.mark.slow) for each in DAMAGES)],
+    ["emptied", *DAMAGES],
 )
 def test_a_damaged_journal_is_told_and_what_serves_counts(shop: Shop, damage: str) -> None:
     """The end that is lost is that of the newest release: it serves all the same, and is what a

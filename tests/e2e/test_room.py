@@ -72,6 +72,7 @@ def until_full(take: Callable[[], object]) -> None:
             return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fill", "has", "needs"),
     [(fill_bytes, "has 0 B free", "needs 32 MiB"), (fill_inodes, "has 0 inodes free", "needs 100")],
@@ -121,4 +122,4 @@ def test_what_does_not_fit_beside_what_runs_is_refused_with_the_numbers(
     assert "`--ignore-memory`" in refused["hint"]
     assert team.containers() == containers
     team.up(second, "--ignore-memory").ended(0)
-    team.up(stack.first).ended(0)
+    stack.up(stack.first).ended(0)

@@ -83,6 +83,7 @@ def test_nobody_waits_longer_than_they_said(shop: Shop, tmp_path: Path) -> None:
         first.finish().ended(0)
 
 
+@pytest.mark.slow
 def test_a_project_that_is_locked_by_hand_is_released_by_nobody_until_it_is_unlocked(
     shop: Shop,
 ) -> None:

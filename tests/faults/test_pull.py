@@ -74,6 +74,7 @@ def add_layer(image: str, folder: Path) -> None:
     docker("container", "rm", container)
 
 
+@pytest.mark.slow
 def test_a_password_that_is_wrong_is_told_and_nothing_is_changed(remote: Remote) -> None:
     wrong = secrets.token_urlsafe(16)
     said = refused(remote, remote.sha, wrong)
@@ -128,6 +129,7 @@ def test_a_signal_ends_a_pull_that_hangs_and_nothing_is_changed(remote: Remote) 
     assert not [line for line in command_lines().values() if remote.image in line]
 
 
+@pytest.mark.slow
 def test_the_password_is_told_to_nobody_while_an_image_is_pulled(remote: Remote) -> None:
     shop, password = remote.team.shop, remote.registry.password
     with Watcher(frozenset({password}), shop.state) as watcher:

@@ -16,6 +16,7 @@ ALLOWED = "bundle.json"
 """The one kind of file that holds the environment: 0600, in a folder that nobody else can enter."""
 
 
+@pytest.mark.slow
 def test_secrets_are_told_to_nobody_even_without_a_umask(tmp_path: Path) -> None:
     token, setting = f"t0ken/{secrets.token_hex(8)}", f"sett1ng/{secrets.token_hex(8)}"
     canaries = frozenset({token, setting})

@@ -103,9 +103,8 @@ def test_after_the_commit_point_a_signal_lets_it_finish(pair: Pair, number: sign
     assert_fit(team.shop, load.report)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param("Start", marks=slow), "Route", pytest.param("Stop", marks=slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Start", "Route", "Stop"])
 def test_the_second_signal_leaves_at_once_and_one_command_goes_on(pair: Pair, name: str) -> None:
     team, _, second = standing(pair, "watched")
     number = team.plan(second).index(name) + 1

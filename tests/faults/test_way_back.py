@@ -26,9 +26,10 @@ def nginx_misconfigured(team: Team) -> Commands:
     return [["sh", "-c", f"echo broken >>{team.shop.folder}/nginx/nginx.conf"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "meanwhile",
-    [previous_release_gone, pytest.param(nginx_misconfigured, marks=pytest.mark.slow)],
+    [previous_release_gone, nginx_misconfigured],
 )
 def test_a_way_back_that_fails_is_loud_and_stays_so_until_a_run_ends_well(
     pair: Pair, meanwhile: Callable[[Team], Commands]

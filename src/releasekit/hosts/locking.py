@@ -58,8 +58,9 @@ def claim(
         wait_until(look, deadline_s=with_grace, clock=clock, longest_pause_s=LONGEST_PAUSE_S)
     except DeadlineExceeded as error:
         raise Locked(error.message) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, signed.encode(), 0)
+    with suppress(OSError):  # a full disk takes no name, and the lock holds all the same
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, signed.encode(), 0)
 
 
 def release(descriptor: int) -> None:
