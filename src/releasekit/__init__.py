@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from releasekit.errors import (
-        ForeignChange,
         Held,
         Interrupted,
         Locked,
@@ -32,7 +31,6 @@ __all__ = [
     "BlueGreen",
     "BlueGreenOptions",
     "Forecast",
-    "ForeignChange",
     "Held",
     "HistoryEntry",
     "Interrupted",
@@ -63,7 +61,6 @@ __all__ = [
 
 _HOMES = {
     "errors": (
-        "ForeignChange",
         "Held",
         "Interrupted",
         "Locked",

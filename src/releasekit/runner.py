@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import assert_never
 
 from releasekit.errors import (
     DeadlineExceeded,
-    ForeignChange,
     Interrupted,
-    MigrationUnfinished,
     NeverHealthy,
     ReleasekitError,
     RouteRefused,
-    StepFailed,
 )
 from releasekit.events import (
     DowntimeMeasured,
@@ -26,8 +23,7 @@ from releasekit.events import (
     StepStarted,
     Warned,
 )
-from releasekit.journal import Journal, committed
-from releasekit.migrating import NEXT
+from releasekit.journal import Journal
 from releasekit.plan import Plan
 from releasekit.ports import Clock, Engine, Router
 from releasekit.steps import (
@@ -41,17 +37,18 @@ from releasekit.steps import (
     Pull,
     Remove,
     Route,
-    RunOnce,
     Start,
     Step,
     Stop,
     Watch,
 )
 from releasekit.waiting import wait_until
-from releasekit.watching import Judge, Watcher
 
 GOOD_IN_A_ROW = 2
 """How often a replica must be found healthy before it counts: one answer may be a lucky one."""
+BAD_IN_A_ROW = 3
+"""How often a replica that is watched must be found unhealthy."""
+WATCH_EVERY_S = 0.5
 CONFIRM_DEADLINE_S = 15.0
 LOG_LINES = 20
 
@@ -76,12 +73,8 @@ class Runner:
     events: EventSink
     is_stopped: Callable[[], bool] = lambda: False
     downtime: Downtime = field(default_factory=Downtime)
-    judges: Callable[[], Sequence[Judge]] = tuple
-    """Who judges a release by what users get, besides its health, while it is watched."""
     must_record: bool = True
     """Whether a journal that cannot be written stops the run: not on the way back."""
-    heeds_others: bool = True
-    """Whether what others do to the containers meanwhile stops it: not on the way back either."""
     _answered: float = field(default=0.0, init=False)
     """When the replicas of the last `AwaitHealthy` began to answer."""
     _is_loaded: bool = field(default=False, init=False)
@@ -90,9 +83,8 @@ class Runner:
     def run(self, plan: Plan, run: str) -> None:
         """Run every step; raises what the failing step raised, or `Interrupted`.
 
-        After the commit point a failure only warns and the run goes forward, but never past a
-        drain that failed: the new release serves, and what is left of the old one is cleared by
-        the next run.
+        After the commit point a failure only warns and the run goes forward: the new release
+        serves, and what is left of the old one is cleared by the next run.
         """
         is_committed = not any(isinstance(step, MarkCurrent) for step in plan.steps)
         for number, step in enumerate(plan.steps, start=1):
@@ -101,22 +93,10 @@ class Runner:
             try:
                 self._step(step, number, len(plan.steps), plan, run)
             except ReleasekitError as error:
-                is_committed = is_committed or self._is_marked(step)
                 if not (is_committed and step.phase is Phase.SETTLE):
                     raise
                 self.events(Warned(f"{type(step).__name__}: {error.message}"))
-                if isinstance(step, Drain):
-                    return  # nobody knows who still has requests: whoever it is, runs on
             is_committed = is_committed or isinstance(step, MarkCurrent)
-
-    def _is_marked(self, step: Step) -> bool:
-        """Whether this was the commit point, and is on record although something failed then: a
-        disk that is full after that line, say."""
-        if not isinstance(step, MarkCurrent):
-            return False
-        with suppress(ReleasekitError):
-            return committed(self.journal.records())[-1:] == (step.release,)
-        return False
 
     def _step(self, step: Step, number: int, total: int, plan: Plan, run: str) -> None:
         name = type(step).__name__
@@ -125,7 +105,6 @@ class Runner:
         began = self.clock.now()
         self._watch_downtime(step, plan, began)
         try:
-            self._heed_others(step, number, plan)
             self._take(step, plan, run)
         except BaseException as failure:
             error = str(failure) or repr(failure)
@@ -136,25 +115,9 @@ class Runner:
         self.events(StepEnded(number, total, step, self.clock.now() - began))
         self._record(run, state="end", number=number, step=name, error="")
 
-    def _heed_others(self, step: Step, number: int, plan: Plan) -> None:
-        """Raise `ForeignChange` where somebody else changed what a shift is about to rest on."""
-        is_first = number == 1 or plan.steps[number - 2].phase is not Phase.SHIFT
-        if not (self.heeds_others and is_first and step.phase is Phase.SHIFT):
-            return
-        changes = self.engine.changed()
-        if changes:
-            raise ForeignChange(
-                f"somebody else changed the project's containers meanwhile: {'; '.join(changes)}",
-                difference="\n".join(changes),
-                hint="`releasekit up` once more looks at them anew",
-            )
-
     def _record(self, run: str, **facts: object) -> None:
-        self._write("step", run, **facts)
-
-    def _write(self, event: str, run: str, **facts: object) -> None:
         try:
-            self.journal.write(event, run, **facts)
+            self.journal.write("step", run, **facts)
         except ReleasekitError as error:
             if self.must_record:
                 raise
@@ -166,8 +129,6 @@ class Runner:
                 self.engine.pull(step.images)
             case EnsureBacking():
                 self.engine.ensure_backing(plan.release, step.services)
-            case RunOnce():
-                self._run_once(step, run)
             case Start():
                 self.engine.start(step.release, step.slot, step.replicas)
             case Announce():
@@ -183,8 +144,7 @@ class Runner:
             case ConfirmRoute():
                 self._confirm(step)
             case Watch():
-                watcher = Watcher(step, self.engine, self.clock, self.events, self.judges())
-                watcher.watch(self._stop_on_request)
+                self._watch(step)
             case Drain():
                 self._drain(step)
             case Stop():
@@ -193,24 +153,9 @@ class Runner:
                 self.engine.remove([replica.id for replica in step.replicas])
             case MarkCurrent():
                 self._end_downtime(self.clock.now())
-                self._write("commit", run, release=step.release)
+                self.journal.write("commit", run, release=step.release)
             case _:
                 assert_never(step)
-
-    def _run_once(self, step: RunOnce, run: str) -> None:
-        """Only an end that was seen is recorded as one: what has none needs a person."""
-        facts = {"release": step.release, "service": step.service}
-        self.journal.write("migration", run, state="begins", **facts)
-        try:
-            self.engine.run_once(step.release, step.service, step.deadline_s)
-        except StepFailed:
-            self.journal.write("migration", run, state="failed", **facts)
-            raise
-        except ReleasekitError as error:
-            raise MigrationUnfinished(
-                f"nobody knows how its migration ended: {error.message}", hint=NEXT
-            ) from error
-        self.journal.write("migration", run, state="done", **facts)
 
     @property
     def _routed(self) -> Router:
@@ -292,6 +237,24 @@ class Runner:
         # latest when it was asked for the last time: to hear all answers takes a while.
         was_served = self._is_loaded and not missing
         self._end_downtime(self._answered if was_served else asked)
+
+    def _watch(self, step: Watch) -> None:
+        """Fails with what was seen when a replica is found unhealthy so often in a row: one probe
+        that finds it busy says little."""
+        ends = self.clock.now() + step.seconds
+        bad: dict[str, int] = defaultdict(int)
+        while (left := ends - self.clock.now()) > 0:
+            self._stop_on_request()
+            self.events(StepProgress(step, f"{left:.0f} s left"))
+            probes = self.engine.probe(step.release, step.replicas) if step.replicas else {}
+            for name, probe in probes.items():
+                bad[name] = 0 if probe.is_healthy else bad[name] + 1
+            failing = [n for n, p in probes.items() if p.is_lost or bad[n] >= BAD_IN_A_ROW]
+            if failing:
+                raise self._never_healthy(
+                    failing, _listed({name: probes[name].detail for name in failing})
+                )
+            self.clock.sleep(min(WATCH_EVERY_S, left))
 
     def _drain(self, step: Drain) -> None:
         def look() -> str:
