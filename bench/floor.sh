@@ -46,7 +46,8 @@ mv "$NGINX_DIR/.new" "$NGINX_DIR/floor.conf"
 phase write
 docker exec "$nginx" nginx -c /etc/shop-nginx/nginx.conf -t 2>/dev/null
 phase test
-docker kill -s HUP "$nginx" >/dev/null
+# Not `docker kill -s HUP`: nginx would count as stopped by hand, and not start with the engine.
+docker exec "$nginx" nginx -c /etc/shop-nginx/nginx.conf -s reload 2>/dev/null
 while docker top "$nginx" -eo pid,args | awk '{ print $1 }' | grep -qxF "$before"; do sleep 0.02; done
 phase reload
 

@@ -443,6 +443,30 @@ class TestOtherHands:
 
         eventually(lambda: "" if world.answer() == "blue" else world.answer(), 5.0)
 
+    def test_docker_never_takes_it_for_stopped_by_hand(
+        self, world: World, blue: Upstream, green: Upstream, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As it does after any signal of its own; then it would not start with the engine."""
+        signals: list[str] = []
+        monkeypatch.setattr(world.container, "signal", signals.append)
+
+        world.serve(blue)
+        world.serve(green)
+
+        assert world.answer() == "green"
+        assert signals == []
+
+    def test_a_pid_file_in_a_place_of_its_own(
+        self, world: World, blue: Upstream, green: Upstream
+    ) -> None:
+        """A reload finds no master by it: Docker's signal is the last resort."""
+        world.serve(blue)
+        docker("exec", world.container.name, "sh", "-c", "rm -f /run/nginx.pid /var/run/nginx.pid")
+
+        world.serve(green)
+
+        assert world.answer() == "green"
+
     def test_a_shell_as_first_process(self, world: World, blue: Upstream, green: Upstream) -> None:
         """As in the certbot recipe; and nginx has its configuration elsewhere."""
         (world.folder / "conf.d" / "main").write_text(MAIN)

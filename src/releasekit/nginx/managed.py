@@ -137,11 +137,14 @@ class ManagedFile:
         if complaint:
             return complaint
         self.replaced = frozenset(p.pid for p in processes if p.accepts)
-        if not any(p.is_master and p.pid == self._control.facts.pid for p in processes):
-            # A signal to the container reaches its first process, and a shell there ignores it.
-            return self._run([*self.nginx, "-s", "reload"])
-        self._container.signal("HUP")
-        return ""
+        complaint = self._run([*self.nginx, "-s", "reload"])
+        if complaint and any(p.is_master and p.pid == self._control.facts.pid for p in processes):
+            # It has its pid in a place of its own. Docker's signal is the last resort: a container
+            # that got any counts as stopped by hand, and with `restart: unless-stopped` it would
+            # not come back with the engine. To a shell as the first process it means nothing.
+            self._container.signal("HUP")
+            return ""
+        return complaint
 
     def _run(self, argv: Sequence[str]) -> str:
         done = self._container.execute(argv, deadline_s=TEST_S)
