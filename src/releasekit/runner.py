@@ -23,7 +23,7 @@ from releasekit.events import (
     StepStarted,
     Warned,
 )
-from releasekit.journal import Journal
+from releasekit.journal import Journal, committed
 from releasekit.plan import Plan
 from releasekit.ports import Clock, Engine, Router
 from releasekit.steps import (
@@ -83,8 +83,9 @@ class Runner:
     def run(self, plan: Plan, run: str) -> None:
         """Run every step; raises what the failing step raised, or `Interrupted`.
 
-        After the commit point a failure only warns and the run goes forward: the new release
-        serves, and what is left of the old one is cleared by the next run.
+        After the commit point a failure only warns and the run goes forward, but never past a
+        drain that failed: the new release serves, and what is left of the old one is cleared by
+        the next run.
         """
         is_committed = not any(isinstance(step, MarkCurrent) for step in plan.steps)
         for number, step in enumerate(plan.steps, start=1):
@@ -93,10 +94,22 @@ class Runner:
             try:
                 self._step(step, number, len(plan.steps), plan, run)
             except ReleasekitError as error:
+                is_committed = is_committed or self._is_marked(step)
                 if not (is_committed and step.phase is Phase.SETTLE):
                     raise
                 self.events(Warned(f"{type(step).__name__}: {error.message}"))
+                if isinstance(step, Drain):
+                    return  # nobody knows who still has requests: whoever it is, runs on
             is_committed = is_committed or isinstance(step, MarkCurrent)
+
+    def _is_marked(self, step: Step) -> bool:
+        """Whether this was the commit point, and is on record although something failed then: a
+        disk that is full after that line, say."""
+        if not isinstance(step, MarkCurrent):
+            return False
+        with suppress(ReleasekitError):
+            return committed(self.journal.records())[-1:] == (step.release,)
+        return False
 
     def _step(self, step: Step, number: int, total: int, plan: Plan, run: str) -> None:
         name = type(step).__name__

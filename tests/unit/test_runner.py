@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from releasekit.errors import CommandFailed, Interrupted, NeverHealthy, RouteRefused, StepFailed
+from releasekit.errors import (
+    CommandFailed,
+    HostError,
+    Interrupted,
+    NeverHealthy,
+    RouteRefused,
+    StepFailed,
+)
 from releasekit.events import (
     DowntimeMeasured,
     Event,
@@ -185,6 +192,39 @@ def test_after_the_commit_point_a_failing_step_only_warns_and_the_run_goes_forwa
     made.run(MarkCurrent(B, "done"), gone, Stop(blue, "B serves"), gone)
     assert made.warnings == [f"Remove: {WEB} runs: stop it first"]
     assert made.world.containers == {}
+
+
+class FullAfter(FakeHost):
+    """A disk that is full as soon as this stands in a line that is to be appended."""
+
+    def __init__(self, world: World, word: str) -> None:
+        super().__init__(world)
+        self.word = word
+
+    def append(self, path: str, text: str) -> None:
+        if self.word in text:
+            raise HostError("the disk is full")
+        super().append(path, text)
+
+
+def test_what_was_not_drained_is_not_stopped() -> None:
+    made = started()
+    blue = FakeEngine(made.world).observe()[0]
+    runner = made.runner()
+    runner.journal = Journal(FullAfter(made.world, '"step": "Drain"'), made.world.clock, "journal")
+    steps = (MarkCurrent(B, "done"), Drain(5.0, "in flight"), Stop(blue, "B serves"))
+    runner.run(Plan("test", B, "", steps), "run-1")
+    assert made.warnings == ["Drain: the disk is full"]
+    assert [container.running for container in made.world.containers.values()] == [True]
+
+
+def test_what_is_on_record_as_current_is_committed_to_whatever_fails_right_after() -> None:
+    made = started()
+    runner = made.runner()
+    ends = '"state": "end", "number": 1, "step": "MarkCurrent"'
+    runner.journal = Journal(FullAfter(made.world, ends), made.world.clock, "journal")
+    runner.run(Plan("test", B, "", (MarkCurrent(B, "done"),)), "run-1")
+    assert made.warnings == ["MarkCurrent: the disk is full"]
 
 
 def test_before_the_commit_point_it_does_not() -> None:
