@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv engine images demo test slow lint bench soak clean
+.PHONY: help venv engine images demo test slow faults lint bench soak clean
 
 bin := .venv/bin
 
@@ -18,7 +18,10 @@ test: venv engine images lint ## lint, then all tests but the slow ones; some wi
 	$(bin)/pytest -n 2 --dist loadgroup -m "not slow" $(or $(ARGS),--ignore=tests/simulation)
 
 slow: venv engine images ## the end-to-end tests that `make test` has no time for
-	$(bin)/pytest -n 2 --dist loadgroup -m slow $(ARGS)
+	$(bin)/pytest -n 2 --dist loadgroup -m slow --ignore=tests/faults $(ARGS)
+
+faults: venv engine images ## all that can go wrong in the midst of a release, for an hour or so
+	$(bin)/pytest -n 2 --dist loadgroup tests/faults $(ARGS)
 
 lint: venv ## ruff, mypy and the import contracts
 	$(bin)/ruff check

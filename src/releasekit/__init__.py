@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from releasekit.errors import (
+        ForeignChange,
         Held,
         Interrupted,
         Locked,
@@ -31,6 +32,7 @@ __all__ = [
     "BlueGreen",
     "BlueGreenOptions",
     "Forecast",
+    "ForeignChange",
     "Held",
     "HistoryEntry",
     "Interrupted",
@@ -61,6 +63,7 @@ __all__ = [
 
 _HOMES = {
     "errors": (
+        "ForeignChange",
         "Held",
         "Interrupted",
         "Locked",

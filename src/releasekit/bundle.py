@@ -12,7 +12,7 @@ from releasekit.compose.problems import slot_problems
 from releasekit.errors import NeedsPerson, UsageError
 from releasekit.ports import Host
 from releasekit.release import Release
-from releasekit.target import Service, Target
+from releasekit.target import Migration, Service, Target
 
 SCHEMA = 1
 
@@ -35,6 +35,14 @@ class BundledService:
 
 
 @dataclass(frozen=True, slots=True)
+class BundledMigration:
+    """A release's migration with the command that it is."""
+
+    migration: Migration
+    run: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """A stored release: `model` is the resolved compose model with its images pinned.
 
@@ -52,10 +60,12 @@ class Bundle:
     images: Mapping[str, str]
     """Image id by app service."""
     nginx_service: str | None = None
+    migration: BundledMigration | None = None
 
     def target(self) -> Target:
         services = tuple(bundled.service for bundled in self.services)
-        return Target(self.project, self.id, services, self.backing)
+        migration = self.migration.migration if self.migration is not None else None
+        return Target(self.project, self.id, services, self.backing, migration)
 
     def health(self, service: str) -> HealthCheck | None:
         return next((b.health for b in self.services if b.service.name == service), None)
@@ -90,6 +100,7 @@ class Bundle:
             data["release"] = Release(**data["release"])
             data["services"] = tuple(_service(item) for item in data["services"])
             data["backing"] = tuple(data["backing"])
+            data["migration"] = _migration(data.get("migration"))
             bundle = cls(**data)
         except (ValueError, KeyError, TypeError, UsageError) as error:
             raise NeedsPerson(f"a stored release cannot be read: {error!r}") from error
@@ -104,6 +115,12 @@ def _service(item: Mapping[str, Any]) -> BundledService:
         health = HealthCheck(health["path"], tuple(health["statuses"]), health["host"])
     after = tuple(item["service"].get("after", ()))
     return BundledService(Service(**{**item["service"], "after": after}), health)
+
+
+def _migration(item: Mapping[str, Any] | None) -> BundledMigration | None:
+    if item is None:  # none, or a bundle from before there were any
+        return None
+    return BundledMigration(Migration(**item["migration"]), tuple(item["run"]))
 
 
 class BundleStore:

@@ -22,14 +22,17 @@ from releasekit.steps import (
     Drain,
     EnsureBacking,
     MarkCurrent,
+    Phase,
     Pull,
     Remove,
     Route,
+    RunOnce,
     Start,
     Step,
     Stop,
     Watch,
 )
+from releasekit.strategies.base import migration
 from releasekit.strategies.guard import origin, remedy
 from releasekit.strategies.mixed import Mix
 from releasekit.strategies.place import in_order
@@ -91,11 +94,14 @@ class _World:
     confirmed: set[str]
     draining: set[str]
     replaced: dict[str, frozenset[str]]  # service -> what of other releases served it at first
+    backing: set[str]  # what runs of it
+    due: tuple[Step, ...]  # the migration, until it ran
     unproven: set[str] = field(default_factory=set)  # started and not yet awaited
     has_served: bool = True  # before this plan
     is_confirmed: bool = True
     is_marked: bool = False
     has_marked: bool = False  # by a step of this plan
+    is_noticed: bool = False  # by users
     number: int = 0
     violations: list[Violation] = field(default_factory=list)
 
@@ -123,6 +129,8 @@ class _World:
                 )
                 for service in observed.services
             },
+            backing={backing.service for backing in observed.backing if backing.running},
+            due=migration(observed, target),
             has_served=observed.serves,
             is_marked=observed.current == target.release,
         )
@@ -136,6 +144,8 @@ class _World:
                 pass
             case EnsureBacking():
                 self._ensure_backing(step)
+            case RunOnce():
+                self._run_once(step)
             case Start():
                 self._start(step)
             case Announce():
@@ -158,14 +168,27 @@ class _World:
                 self._mark(step)
             case _:
                 assert_never(step)
+        self.is_noticed = self.is_noticed or step.phase is not Phase.PREPARE
 
     def _ensure_backing(self, step: EnsureBacking) -> None:
         for service in set(step.services) - set(self.target.backing):
             self.broken("only backing services of the target are ensured", service)
+        self.backing |= {*step.services}
+
+    def _run_once(self, step: RunOnce) -> None:
+        if step not in self.due:
+            self.broken("a migration runs once, and only the target's own", str(step))
+        if missing := {*self.target.backing} - self.backing:
+            self.broken("a migration has its backing services", ", ".join(sorted(missing)))
+        if self.is_noticed:
+            self.broken("a migration comes before anything that users notice", str(step))
+        self.due = ()
 
     def _start(self, step: Start) -> None:
         if step.release != self.target.release:
             self.broken("only the target's own services start", short(step.release))
+        if self.due:
+            self.broken("nothing starts before the migration of its release", str(step))
         for service, count in step.replicas:
             if all(service != known.name for known in self.target.services):
                 self.broken("only the target's own services start", service)
@@ -250,6 +273,9 @@ class _World:
             replaced = self.replaced.get(service, frozenset())
             if replaced and not replaced & self.running.keys():
                 self.broken("what is watched can still be taken back", service)
+        for _, name in step.beside:
+            if self.running.get(name) != step.previous:
+                self.broken("what is watched can still be taken back", name)
 
     @property
     def _wanted(self) -> set[str]:
@@ -333,6 +359,8 @@ class _World:
         return [service.name for service in self.target.services if service.name not in complete]
 
     def end(self) -> None:
+        if self.due:
+            self.broken("the plan ends at its target", "its migration did not run")
         for service in self._missing(self.running):
             self.broken("the plan ends at its target", f"{service} does not run")
         if not self._serves_target():

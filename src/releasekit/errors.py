@@ -8,7 +8,9 @@ ReleasekitError
 │   ├── AmbiguousRelease      a prefix of several
 │   ├── MissingImage          neither on the host nor to be pulled
 │   ├── DirtyTree             the tree has changes that no commit holds
+│   ├── NoRoom                disk, inodes or memory of the host do not suffice
 │   ├── Held                  another release is held before its cutover
+│   ├── ForeignChange         somebody else changed what is about to be changed
 │   └── StrategyError         unknown, failed to load, or made no plan
 │       └── UnsafePlan        a plan that breaks an invariant
 ├── EngineError               Docker does not answer, or not as needed (exit 2)
@@ -20,7 +22,9 @@ ReleasekitError
 │   └── RouteRefused          nginx refused the route, or does not serve it
 ├── ReleaseFailed             the release failed; the previous one serves (exit 1)
 ├── NeedsPerson               it cannot go on by itself (exit 3)
+│   └── MigrationUnfinished   a migration began and was not seen to end
 ├── Locked                    somebody else's release is under way (exit 4)
+│   └── Frozen                somebody locked the project by hand
 └── Interrupted               stopped by a signal; the previous release serves (exit 130)
 """
 
@@ -73,12 +77,25 @@ class DirtyTree(UsageError):
     pass
 
 
+class NoRoom(UsageError):
+    pass
+
+
 class Held(UsageError):
     """`release` is the id of the one that is held."""
 
     def __init__(self, message: str, *, release: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.release = release
+
+
+class ForeignChange(UsageError):
+    """Somebody else changed what releasekit is about to change. `difference`: as a unified diff,
+    where what it was before is known."""
+
+    def __init__(self, message: str, *, difference: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.difference = difference
 
 
 class StrategyError(UsageError):
@@ -153,8 +170,16 @@ class NeedsPerson(ReleasekitError):
         self.reason = reason
 
 
+class MigrationUnfinished(NeedsPerson):
+    pass
+
+
 class Locked(ReleasekitError):
     exit_code = 4
+
+
+class Frozen(Locked):
+    pass
 
 
 class Interrupted(ReleasekitError):

@@ -10,9 +10,18 @@ from releasekit.steps import Step
 
 
 @dataclass(frozen=True, slots=True)
+class LockAwaited:
+    """Another run is waited for: `holder` says by whom it is, for what, since when and from where;
+    told again when that changes, and every now and then. `left_s` is how long it may go on."""
+
+    holder: str
+    left_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunStarted:
-    """`kind` is "up", "promote", "abort", "rollback" or "revert"; `release` a tag or an id,
-    `subject` its commit's."""
+    """`kind` is "up", "promote", "abort", "rollback", "recover" or "revert"; `release` a tag or
+    an id, `subject` its commit's."""
 
     run: str
     kind: str
@@ -68,9 +77,9 @@ class DowntimeMeasured:
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """`result` is "released", "rolled-back", "held", "aborted", "nothing-to-do", "failed",
-    "interrupted", or "degraded" when the way back failed too. A run that was killed has no such
-    event."""
+    """`result` is "released", "rolled-back", "held", "aborted", "recovered", "nothing-to-do",
+    "failed", "interrupted", or "degraded" when the way back failed too. A run that was killed has
+    no such event."""
 
     run: str
     result: str
@@ -81,7 +90,8 @@ class RunEnded:
 
 
 Event = (
-    RunStarted
+    LockAwaited
+    | RunStarted
     | PlanMade
     | StepStarted
     | StepProgress

@@ -97,6 +97,10 @@ class Forecast:
     """nginx's file now against the file after the plan, as a unified diff; "" when it stays."""
     memory: Memory = Memory((), None)
     backing: tuple[BackingForecast, ...] = ()
+    edited: str = ""
+    """What somebody did to nginx's file by hand, which `up` stops at; "" for nothing."""
+    stay_down: tuple[str, ...] = ()
+    """The services that nothing starts again after a reboot."""
     pulls: tuple[str, ...] = ()
     """The images that `up` would fetch first."""
 
@@ -126,6 +130,8 @@ class Forecast:
             "route": self.route,
             "memory": _memory(self.memory),
             "backing": [{"service": b.service, "state": b.state} for b in self.backing],
+            "edited": self.edited,
+            "stay_down": list(self.stay_down),
             "pulls": list(self.pulls),
         }
 

@@ -29,8 +29,16 @@ def sections(forecast: Forecast) -> dict[str, tuple[str, ...]]:
         "effects": _titled("effects", _effects(forecast)),
         "plan": tuple(forecast.plan.render().splitlines()),
         "route": tuple(forecast.route.splitlines()),
+        "edited": _edited(forecast.edited),
     }
     return {name: lines for name, lines in found.items() if lines}
+
+
+def _edited(difference: str) -> tuple[str, ...]:
+    if not difference:
+        return ()
+    title = "nginx's file was edited by hand: `up` stops at it, `up --adopt` takes it over"
+    return (title, *difference.splitlines())
 
 
 def _titled(title: str, lines: Iterable[str]) -> tuple[str, ...]:
@@ -123,6 +131,9 @@ def _effects(forecast: Forecast) -> Iterator[str]:
         rows.append(("downtime", _downtime(forecast.plan.downtime)))
         rows += [("memory", line) for line in _memory(forecast.memory)]
     rows += [("backing", line) for line in _backing(forecast)]
+    if forecast.stay_down:
+        names = ", ".join(forecast.stay_down)
+        rows.append(("reboot", f"nothing starts {names} again: no `restart: unless-stopped`"))
     if forecast.pulls:
         rows.append(("images", f"not on this host, pulled first: {', '.join(forecast.pulls)}"))
     return _hanging(rows)
@@ -140,7 +151,7 @@ def _memory(memory: Memory) -> Iterator[str]:
         yield f"no more than now{there}"
         return
     yield f"{_needed(memory)} beside what runs{there}"
-    yield ", ".join(map(_share, memory.shares))
+    yield ", ".join(map(share, memory.shares))
     if memory.fits is False:
         yield "warning: that does not fit: the kernel would kill something"
 
@@ -154,10 +165,11 @@ def _needed(memory: Memory) -> str:
     return f"{bound} {amount(memory.needed)}"
 
 
-def _share(share: MemoryShare) -> str:
-    if share.each is None:
-        return f"{share.service} {share.replicas} x unknown"
-    return f"{share.service} {share.replicas} x {amount(share.each)} ({share.estimate})"
+def share(found: MemoryShare) -> str:
+    """A service's part of the memory, in words."""
+    if found.each is None:
+        return f"{found.service} {found.replicas} x unknown"
+    return f"{found.service} {found.replicas} x {amount(found.each)} ({found.estimate})"
 
 
 def _backing(forecast: Forecast) -> Iterator[str]:

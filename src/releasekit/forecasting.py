@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from releasekit.bundle import BundledService
 from releasekit.forecast import BackingForecast, BackingState, MemoryShare, ServiceForecast
-from releasekit.nginx.render import FILE, Peer
+from releasekit.nginx.draft import difference
+from releasekit.nginx.render import Peer
 from releasekit.observed import Observed, Replica, Upstream
 from releasekit.plan import Plan
-from releasekit.steps import Announce, EnsureBacking, Remove, Route, Start, Stop
+from releasekit.steps import Announce, EnsureBacking, Remove, Route, RunOnce, Start, Stop
 from releasekit.strategies.mixed import Mix
 from releasekit.target import Target
 
@@ -119,6 +119,9 @@ def more_than_now(observed: Observed, target: Target, plan: Plan) -> Iterator[Co
     now = Counter(running.values())
     for step in plan.steps:
         match step:
+            case RunOnce():
+                yield Counter([*running.values(), step.service]) - now
+                continue
             case Start():
                 running |= {name: service for service, name in _started(step, target)}
             case Stop() | Remove():
@@ -168,11 +171,4 @@ def peers(plan: Plan, target: Target, bundled: Collection[BundledService]) -> di
 
 def route_diff(now: str, then: str) -> str:
     """nginx's file as it is against the one that is to be, as a unified diff."""
-    lines = difflib.unified_diff(
-        now.splitlines(),
-        then.splitlines(),
-        f"nginx: {FILE} now",
-        f"nginx: {FILE} then",
-        lineterm="",
-    )
-    return "\n".join(lines)
+    return difference(now, then, "now", "then")

@@ -158,6 +158,19 @@ def dropped(observed: Observed, target: Target, current: Earlier | None, mix: Mi
     return replace(plan, based_on=observed.fingerprint(), steps=(*first, *plan.steps))
 
 
+def unheld(observed: Observed) -> Observed:
+    """`observed` as if nothing were held; what users get already is."""
+    if not observed.held:
+        return observed
+    route, nginx = observed.route, observed.nginx
+    hidden = {r.name for r in observed.of(observed.held)} - route.names
+    if nginx is not None and nginx.loaded is not None:
+        shown = only(route.upstreams, route.resolved - hidden)
+        nginx = replace(nginx, loaded=replace(route, upstreams=shown))
+    kept = tuple(r for r in observed.replicas if r.name not in hidden)
+    return replace(observed, replicas=kept, nginx=nginx)
+
+
 def require_free(hold: Mapping[str, Any] | None, wanted: str, doing: str) -> None:
     """Raise `Held` when another release than `wanted`, an id or a tag, is held; `doing` says what
     cannot be done then."""

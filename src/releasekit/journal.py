@@ -6,69 +6,97 @@ read from here: that is observed.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from releasekit import chain
+from releasekit.chain import MEND, Reading
+from releasekit.errors import HostError
 from releasekit.outcome import HistoryEntry
 from releasekit.ports import Clock, Host
 
-SCHEMA = 1
-
-OF_A_RELEASE = ("commit", "hold")
-"""The records that decide what a release is taken for."""
+TAIL_BYTES = 64 * 1024
+"""So much of the journal's end holds its last line, or else all of it is read."""
 
 
 class Journal:
-    """One project's journal at `path` on `host`."""
+    """One project's journal at `path` on `host`. Who writes holds the project's lock."""
 
     def __init__(self, host: Host, clock: Clock, path: str) -> None:
         self._host = host
         self._clock = clock
         self._path = path
+        self._head = f"{path}.head"
 
     def write(self, event: str, run: str, **facts: object) -> None:
         """Append one line; it is on disk when this returns."""
-        record = {"schema": SCHEMA, "event": event, "run": run, "at": self._clock.utc(), **facts}
-        self._host.append(self._path, json.dumps(record, ensure_ascii=False) + "\n")
+        text = self._host.tail(self._path, TAIL_BYTES)
+        before = _last_line(text)
+        # Only where the whole line is there, and tells its number.
+        last = chain.number_of(before) if len(before) + 1 < len(text) else 0
+        if not last:
+            text = self._host.read(self._path) or ""
+            before, last = _last_line(text), chain.read(text).last
+        self._append(event, run, facts, text, before, last)
+
+    def read(self) -> Reading:
+        """What it says, whatever has become of it."""
+        return chain.read(self._host.read(self._path) or "", self._host.read(self._head) or "")
 
     def records(self) -> tuple[Mapping[str, Any], ...]:
         """Every record that can be understood; what is torn or foreign is passed over."""
-        text = self._host.read(self._path) or ""
-        # Not `splitlines`: a commit's subject may hold a U+2028.
-        return tuple(record for line in text.split("\n") if (record := _parse(line)))
+        return self.read().records
+
+    def mend(self, run: str, found: Sequence[str]) -> None:
+        """Record what was `found` wrong with the lines so far; they are not found wrong again."""
+        text, head = self._host.read(self._path) or "", self._host.read(self._head) or ""
+        last = max(chain.read(text).last, chain.count_of(head))
+        self._append(MEND, run, {"found": list(found)}, text, _last_line(text), last)
+
+    def _append(
+        self, event: str, run: str, facts: Mapping[str, object], text: str, before: str, last: int
+    ) -> None:
+        record = {"event": event, "run": run, "at": self._clock.utc(), **facts}
+        line = chain.linked(before, last + 1, record)
+        first = "\n" if text and not text.endswith("\n") else ""  # ends a line that was torn
+        self._host.append(self._path, f"{first}{line}\n")
+        if event == "step":  # the next record of a release tells of these as well
+            return
+        with suppress(HostError):  # the record is there, and an older head is as true
+            self._host.write(self._head, chain.head_of(line, last + 1))
 
 
-def _parse(line: str) -> Mapping[str, Any] | None:
-    """The record in `line`, which may stand after one that was torn before its line's end."""
-    try:
-        record = json.loads(line[max(line.rfind('{"schema": '), 0) :])
-    except ValueError:
-        return None
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        return None
-    return record if _is_whole(record) else None
+def _last_line(text: str) -> str:
+    return text.rstrip("\n").rpartition("\n")[2]
 
 
-def _is_whole(record: Mapping[str, Any]) -> bool:
-    is_of_release = record.get("event") in OF_A_RELEASE
-    needed = ("event", "run", "release") if is_of_release else ("event", "run")
-    return all(isinstance(record.get(key), str) for key in needed)
-
-
-def history(records: Iterable[Mapping[str, Any]]) -> tuple[HistoryEntry, ...]:
+def history(
+    records: Iterable[Mapping[str, Any]], *, is_running: bool = True
+) -> tuple[HistoryEntry, ...]:
     """The runs, newest first, by their order in the journal and never by a clock.
 
-    Of those that have no end only the newest may be running: the lock lets no second one begin.
+    Of those that have no end the newest runs still if any `is_running`: the lock lets no second
+    one begin. The others were killed.
     """
     began = [record for record in records if record["event"] == "begin"]
     ended = {record["run"]: record for record in records if record["event"] == "end"}
-    killed = {"result": "killed"}
+    killed, running = {"result": "killed"}, len(began) if is_running else 0
     entries = [
-        _entry(number, begin, ended.get(begin["run"], killed if number < len(began) else {}))
+        _entry(number, begin, ended.get(begin["run"], {} if number == running else killed))
         for number, begin in enumerate(began, start=1)
     ]
     return tuple(reversed(entries))
+
+
+def degraded(records: Iterable[Mapping[str, Any]]) -> str | None:
+    """Why the last run that ended needed a way back that failed too; None when it did not come to
+    that."""
+    last: Mapping[str, Any] = {}
+    for record in records:
+        if record["event"] == "end":
+            last = record
+    return str(last.get("reason", "")) if last.get("result") == "degraded" else None
 
 
 def _entry(number: int, begin: Mapping[str, Any], end: Mapping[str, Any]) -> HistoryEntry:
@@ -141,6 +169,21 @@ def held(records: Iterable[Mapping[str, Any]]) -> str:
     return str(found["release"]) if found is not None else ""
 
 
+def migrated(records: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """The ids of the releases whose migration ended well, or was said to have, by a person."""
+    ended = (r for r in records if r["event"] == "migration" and r.get("state") == "done")
+    return frozenset(str(record["release"]) for record in ended)
+
+
+def unfinished(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The record of the migration that began and did not end, and of which no person has said how
+    it is to go on; None when there is none."""
+    newest = None
+    for record in records:
+        newest = record if record["event"] == "migration" else newest
+    return newest if newest is not None and newest.get("state") == "begins" else None
+
+
 def cut_short(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The record of the hold whose promotion, the newest run, was killed: whether or not it had
     committed to the release by then."""
@@ -161,6 +204,17 @@ def cut_short(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     return holds.get(str(newest.get("release")))
 
 
+def open_run(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The begin of the newest run, if that has no end: it goes on, or it was cut short."""
+    newest: Mapping[str, Any] | None = None
+    for record in records:
+        if record["event"] == "begin":
+            newest = record
+        elif record["event"] == "end" and newest is not None and record["run"] == newest["run"]:
+            newest = None
+    return newest
+
+
 def strategies_of(
     records: Iterable[Mapping[str, Any]], release: str
 ) -> tuple[str, Mapping[str, str]]:
@@ -169,10 +223,11 @@ def strategies_of(
     records = tuple(records)
     runs = [r["run"] for r in records if r["event"] == "commit" and r["release"] == release]
     begins = {r["run"]: r for r in records if r["event"] == "begin"}
-    return _chosen(begins.get(runs[-1], {}) if runs else {})
+    return strategies_in(begins.get(runs[-1], {}) if runs else {})
 
 
-def _chosen(begin: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
+def strategies_in(begin: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
+    """The strategy of the run that began so, and those that services had instead."""
     services = begin.get("services")
     known = services if isinstance(services, dict) else {}
     return str(begin.get("strategy", "")), {str(k): str(v) for k, v in known.items()}
@@ -180,6 +235,6 @@ def _chosen(begin: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
 
 def _strategies(begin: Mapping[str, Any]) -> str:
     """As people read them: "blue-green, worker: recreate"."""
-    default, services = _chosen(begin)
+    default, services = strategies_in(begin)
     others = [f"{service}: {name}" for service, name in services.items() if name != default]
     return ", ".join([default, *sorted(others)])

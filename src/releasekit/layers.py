@@ -18,8 +18,8 @@ from releasekit.errors import SettingsError
 from releasekit.violations import Path, Violation
 
 _PREFIX = "RELEASEKIT_"
-_NOT_SETTINGS = frozenset({"RELEASEKIT_NGINX_DIR"})
-"""For compose files, which mount that folder."""
+_NOT_SETTINGS = frozenset({"RELEASEKIT_NGINX_DIR", "RELEASEKIT_LOCK"})
+"""For compose files, which mount that folder; in what a release runs, which is told apart by it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,15 @@ class Upstream:
         weights = self.weights or (1,) * len(self.replicas)
         return frozenset(zip(self.replicas, weights, strict=True))
 
+    def without(self, names: Collection[str]) -> Upstream:
+        """The upstream as if these replicas got no traffic by it."""
+        kept = [number for number, name in enumerate(self.replicas) if name not in names]
+        return replace(
+            self,
+            replicas=tuple(self.replicas[number] for number in kept),
+            weights=tuple(self.weights[number] for number in kept) if self.weights else (),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -96,6 +105,10 @@ class Route:
         """Every replica whose address nginx knows, with traffic or without."""
         return self.names | {n for u in self.upstreams for n in (*u.standby, *u.preview)}
 
+    def without(self, names: Collection[str]) -> Route:
+        """The route as if these replicas got no traffic by it."""
+        return replace(self, upstreams=tuple(u.without(names) for u in self.upstreams))
+
     def only(self, services: Collection[str]) -> Route:
         """The part of it that leads to these services."""
         return replace(self, upstreams=tuple(u for u in self.upstreams if u.service in services))
@@ -107,13 +120,15 @@ class Nginx:
 
     `resolves` tells whether this version looks a server's name up again while it runs
     (`server … resolve`, since 1.27.3); `keeps_idle` whether it can spare idle keep-alive clients
-    in a reload (`keepalive_min_timeout`, since 1.27.4).
+    in a reload (`keepalive_min_timeout`, since 1.27.4). `edited` tells what somebody did to the
+    managed file by hand, "" when it is as it was written.
     """
 
     version: tuple[int, ...]
     running: bool = False
     loaded: Route | None = None
     draining: bool = False
+    edited: str = ""
 
     @property
     def resolves(self) -> bool:
@@ -138,6 +153,8 @@ class Observed:
     """The ids of all releases that were ever committed to: the others are leftovers of failures."""
     held: str = ""
     """The id of the release that is held before its cutover, as recorded; "" when there is none."""
+    migrated: frozenset[str] = frozenset()
+    """The ids of the releases whose migration ended well, as recorded."""
 
     def only(self, services: Collection[str]) -> Observed:
         """What there is of these services, as if there were no others."""

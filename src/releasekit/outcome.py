@@ -11,8 +11,9 @@ from releasekit.observed import Observed
 class Outcome:
     """How a run ended well.
 
-    `result` is "released", "rolled-back", "held", "aborted" or "nothing-to-do"; `release` and
-    `previous` are release ids ("" for none): of a hold that which is held, and that which serves.
+    `result` is "released", "rolled-back", "held", "aborted", "recovered" or "nothing-to-do";
+    `release` and `previous` are release ids ("" for none): of a hold that which is held, and that
+    which serves.
     `downtime_s` is measured, None when the strategy has none.
     """
 
@@ -28,8 +29,8 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
     """One run as the journal tells it. `started` is UTC in ISO 8601; `result` is that of
-    `RunEnded` ("degraded": the way back failed too), and of a run that did not end "running" for
-    the newest and "killed" for any other."""
+    `RunEnded` ("degraded": the way back failed too), and of a run that did not end "running" while
+    it goes on, else "killed"."""
 
     number: int
     run: str
@@ -77,6 +78,17 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Freeze:
+    """A lock by hand: nobody releases until it is taken away. `by` whom, from where (`origin`),
+    `since` when (UTC in ISO 8601) and why (`message`)."""
+
+    by: str
+    origin: str
+    since: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What serves now, and whatever does not fit together."""
 
@@ -85,3 +97,9 @@ class Status:
     """The id of the release that gets the traffic; "" when none does."""
     problems: tuple[str, ...] = ()
     held: Hold | None = None
+    degraded: bool = False
+    """Whether the last run failed, and its way back too: a person has to look, until a run ends
+    otherwise."""
+    frozen: Freeze | None = None
+    running: str = ""
+    """The run that goes on, by whom, since when and from where, as people read it; "" for none."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
-from releasekit.bundle import Bundle, BundledService, BundleStore, HealthCheck
+from releasekit.bundle import Bundle, BundledMigration, BundledService, BundleStore, HealthCheck
 from releasekit.compose import model as models
 from releasekit.compose import problems as composed
 from releasekit.errors import SettingsError
@@ -16,7 +16,7 @@ from releasekit.ports import Host
 from releasekit.release import Release
 from releasekit.settings import ServiceSettings, Settings
 from releasekit.strategies.mixed import Mix
-from releasekit.target import Service, Target
+from releasekit.target import Migration, Service, Target
 
 Model = Mapping[str, Any]
 
@@ -57,6 +57,13 @@ class Draft:
         if self.settings.nginx is not None:
             return self.settings.nginx.service
         return "nginx" if "nginx" in self.model["services"] else None
+
+    @property
+    def migration(self) -> BundledMigration | None:
+        hook = self.settings.hooks.pre_release
+        if hook is None:
+            return None
+        return BundledMigration(Migration(hook.service, hook.timeout), hook.run)
 
     @property
     def services(self) -> tuple[BundledService, ...]:
@@ -137,6 +144,8 @@ def problems(draft: Draft, mix: Mix, nginx_dir: str) -> list[str]:
     found += composed.app_problems(model, draft.app, draft.release.tag, settings.tag_variable)
     beside = _beside(draft, mix)
     found += composed.slot_problems(model, beside)
+    if (hook := settings.hooks.pre_release) is not None:
+        found += composed.hook_problems(model, draft.app, hook.service)
     found += _without_health(draft, beside) + _without_need_to_settle(draft)
     moved = [b.service.name for b in draft.services if b.service.port and b.service.name in beside]
     if draft.nginx_service is not None:
@@ -238,6 +247,7 @@ def pin(draft: Draft, host: Host, store: BundleStore, images: Mapping[str, str])
         backing=tuple(service for service in backing if service != draft.nginx_service),
         images=images,
         nginx_service=draft.nginx_service,
+        migration=draft.migration,
     )
     return Pinned(bundle, files)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,16 @@ from releasekit import journal as journals
 from releasekit import naming
 from releasekit.errors import StrategyError, UnknownRelease
 from releasekit.events import EventSink, Warned, ignore, unbreakable
-from releasekit.outcome import HistoryEntry, Outcome, Status
+from releasekit.outcome import Freeze, HistoryEntry, Outcome, Status
 from releasekit.release import Release, short
-from releasekit.status import hold_of, status_of
 from releasekit.target import Target
 from releasekit.together import together
 
 if TYPE_CHECKING:
     from releasekit.bundle import Bundle
     from releasekit.forecast import Forecast
+    from releasekit.migrating import Decision
+    from releasekit.observed import Observed
     from releasekit.run import Run
     from releasekit.settings import Settings
     from releasekit.site import Site
@@ -94,13 +96,16 @@ class Project:
         strategy: str | None = None,
         options: Mapping[str, Any] | None = None,
         hold: bool = False,
+        migration: Decision | None = None,
     ) -> Forecast:
         """What `up` would do; changes nothing."""
+        from releasekit.migrating import decided
         from releasekit.run import planned
         from releasekit.survey import Survey
 
         mix = self._mix(strategy, options=options)
         draft = self._workspace.draft(self._immutable(release), mix)
+        unfinished = self._workspace.unfinished(draft.project, migration)
         bundle = self._workspace.pinned(draft).bundle
         site = self._workspace.site(bundle)
         survey = Survey(self._workspace.host, site, draft, bundle)
@@ -109,6 +114,7 @@ class Project:
         site.require_route(bundle.target(), observed, on_preview=on_preview)
         adopted = self._workspace.adopted(observed, draft)
         known = adopted.known(observed) if adopted else observed
+        known = decided(known, unfinished, migration)
         held, is_asked = self._held(draft.project), bool(strategy or options)
         mix = self._mix_over(held, bundle, mix, is_asked=is_asked)
         plan = planned(mix, known, bundle.target(), self._workspace, hold=hold)
@@ -121,44 +127,68 @@ class Project:
         strategy: str | None = None,
         options: Mapping[str, Any] | None = None,
         hold: bool = False,
+        migration: Decision | None = None,
+        ignore_memory: bool = False,
+        adopt: bool = False,
+        wait: float = 0.0,
         stop: threading.Event | None = None,
     ) -> Outcome:
         """Release it. When `stop` is set the run ends at the next safe point.
 
+        While another run goes on it waits up to `wait` seconds for its turn; not for the end of a
+        lock by hand.
+
         `strategy` beats the settings' one for all services that have none of their own there;
         `options` go to each strategy that knows them. With `hold` it comes up and is proven
-        healthy, and no user gets it before `promote`, or another `up` of the same.
+        healthy, and no user gets it before `promote`, or another `up` of the same. `migration` is
+        what a person found out of one that was not seen to end: it is "done", or to run "again".
+        With `ignore_memory` it may run more at once than the host has memory for.
+        `adopt` takes an nginx file over that somebody edited by hand, and keeps a copy of it.
 
         Raises `ReleaseFailed` (the previous release serves), `Interrupted` (likewise),
-        `NeedsPerson`, `Locked`, or a `UsageError` before anything was touched: `Held` when another
-        release is held.
+        `NeedsPerson` (before anything was touched where a migration was not seen to end),
+        `Locked`, or a `UsageError` before anything was touched: `Held` when another release is
+        held, `ForeignChange` when somebody edited nginx's file, `NoRoom` when disk, inodes or
+        memory do not suffice.
         """
+        from releasekit import room
+        from releasekit.migrating import decided
         from releasekit.run import planned
 
+        ends = stop or threading.Event()
         mix = self._mix(strategy, options=options)
         draft = self._workspace.draft(self._immutable(release), mix)
-        with self._workspace.locked(draft.project, f"up {short(release.tag)}"):
+        self._workspace.require_disk(draft)
+        with self._turn(draft.project, f"up {short(release.tag)}", wait, stop):
             held = self._held(draft.project)
             self._require_free(held, release.tag)
+            unfinished = self._workspace.unfinished(draft.project, migration)
             run = self._begin("up", draft.project, release)
-            pinned = self._workspace.pinned(self._workspace.pulled(draft, self._events))
+            pulled = self._workspace.pulled(draft, self._events, ends.is_set)
+            pinned = self._workspace.pinned(pulled)
             is_asked = bool(strategy or options)
             mix = self._mix_over(held, pinned.bundle, mix, is_asked=is_asked)
             site = self._workspace.site(pinned.bundle)
             observed = site.observe()
+            self._require_own(site, observed, adopt=adopt)
             on_preview = hold and self._workspace.shows_previews
             site.require_route(pinned.bundle.target(), observed, on_preview=on_preview)
             adopted = self._workspace.adopted(observed, draft)
             known = adopted.known(observed) if adopted is not None else observed
+            known = decided(known, unfinished, migration)
             # A plan that is refused is refused before anything is written.
-            planned(mix, known, pinned.bundle.target(), self._workspace, hold=hold)
+            plan = planned(mix, known, pinned.bundle.target(), self._workspace, hold=hold)
+            if not ignore_memory:
+                room.require_memory(self._workspace.host, pinned.bundle, known, plan)
+            room.keep_reserve(self._workspace.host, self._workspace.place(draft.project))
             if adopted is not None:
                 self._adopt(adopted, site)
+            if unfinished is not None and migration is not None:
+                self._workspace.decide(draft.project, unfinished, migration, self._who())
             pinned.save(site.store)
-            ends = stop or threading.Event()
             return run.to(pinned.bundle, mix, site, known, ends, hold=hold)
 
-    def promote(self, *, stop: threading.Event | None = None) -> Outcome:
+    def promote(self, *, wait: float = 0.0, stop: threading.Event | None = None) -> Outcome:
         """Give the users the release that is held, with the strategies that it is held with.
 
         The stored bundle is all it needs; what of it does not run any more is started. Raises as
@@ -168,7 +198,7 @@ class Project:
 
         name = self.name
         store, journal = self._workspace.store(name), self._workspace.journal(name)
-        with self._workspace.locked(name, "promote"):
+        with self._turn(name, "promote", wait, stop):
             records = journal.records()
             held = journals.hold(records) or journals.cut_short(records)
             if held is None:
@@ -179,13 +209,15 @@ class Project:
                     f"{short(held['release'])} is held, and no longer stored on this host",
                     hint="`releasekit abort`, then release it once more",
                 )
+            self._workspace.unfinished(name, None)
             mix = restored(held["strategies"])
             run = self._begin("promote", name, bundle.release)
             site = self._workspace.site(bundle)
             observed, _ = together(site.observe, lambda: self._workspace.require_images(bundle))
+            self._require_own(site, observed)
             return run.to(bundle, mix, site, observed, stop or threading.Event())
 
-    def abort(self, *, stop: threading.Event | None = None) -> Outcome:
+    def abort(self, *, wait: float = 0.0, stop: threading.Event | None = None) -> Outcome:
         """End the hold: what is held is removed, and what serves goes on serving.
 
         Raises `UsageError` when nothing is held, `ReleaseFailed` or `Interrupted` when it is held
@@ -195,24 +227,28 @@ class Project:
 
         name = self.name
         store, journal = self._workspace.store(name), self._workspace.journal(name)
-        with self._workspace.locked(name, "abort"):
+        with self._turn(name, "abort", wait, stop):
             records = journal.records()
             held = journals.held(records)
             if not held:
                 raise nothing_held()
             stack, bundle = journals.committed(records), store.load(held)
             current = store.load(stack[-1]) if stack else None
-            mix = self._mix_back(records, stack[-1], current) if current else self._mix(None)
+            brought = journals.strategies_of(records, stack[-1]) if stack else ("", {})
+            mix = self._mix_back(brought, current) if current else self._mix(None)
             known = current or bundle
             site = self._workspace.site(known) if known else self._workspace.current_site()
             observed = site.observe()
+            self._require_own(site, observed)
             require_spare(held, observed)
             release = bundle.release if bundle else Release(naming.tag_of(held))
             run = self._begin("abort", name, release)
             target = bundle.target() if bundle else Target(name, held, ())
             return run.abort(target, current, mix, site, observed, stop or threading.Event())
 
-    def rollback(self, to: str | None = None, *, stop: threading.Event | None = None) -> Outcome:
+    def rollback(
+        self, to: str | None = None, *, wait: float = 0.0, stop: threading.Event | None = None
+    ) -> Outcome:
         """Go back to the last good release, or to the stored one that `to` is a prefix of.
 
         The stored bundle is all it needs: no git, no registry, no build, no compose file. It goes
@@ -223,7 +259,7 @@ class Project:
 
         name = self.name
         store, journal = self._workspace.store(name), self._workspace.journal(name)
-        with self._workspace.locked(name, f"rollback {to or ''}".strip()):
+        with self._turn(name, f"rollback {to or ''}".strip(), wait, stop):
             records = journal.records()
             require_free(journals.hold(records), "", "a rollback")
             stack = journals.committed(records)
@@ -233,25 +269,62 @@ class Project:
             bundle = store.load(release)
             if bundle is None:
                 raise UnknownRelease(f"{short(release)} is no longer stored on this host")
-            mix = self._mix_back(records, stack[-1], bundle)
+            if release not in journals.ever_committed(records):
+                self._workspace.unfinished(name, None)  # it would migrate
+            mix = self._mix_back(journals.strategies_of(records, stack[-1]), bundle)
             run = self._begin("rollback", name, bundle.release)
             site = self._workspace.site(bundle)
             observed, _ = together(site.observe, lambda: self._workspace.require_images(bundle))
+            self._require_own(site, observed)
             return run.to(bundle, mix, site, observed, stop or threading.Event())
+
+    def recover(self, *, wait: float = 0.0, stop: threading.Event | None = None) -> Outcome:
+        """Put right what a run that was cut short has left, or what else has happened to the
+        release that was last committed to: that one serves afterwards, and nothing is left over.
+
+        What is held stays held, unless it is in the way. It is done also while the project is
+        locked by hand: users get no other release by it. Raises as `up` does, `NeedsPerson` for a
+        migration that was not seen to end also when all else is right.
+        """
+        from releasekit.recovering import Recovery
+
+        name = self.name
+        with self._turn(name, "recover", wait, stop, is_repair=True):
+            recovery = Recovery(self._workspace, name, self._begin, self._mix_back)
+            outcome = recovery.done(stop or threading.Event())
+            self._workspace.unfinished(name, None)
+            return outcome
+
+    def lock(self, message: str) -> Freeze:
+        """Have nobody release until `unlock`, whatever becomes of this process or machine: `up`,
+        `promote`, `abort` and `rollback` raise `Frozen`. A run that goes on is not stopped.
+
+        Raises `Frozen` when it is locked by hand already.
+        """
+        from releasekit import freezing
+
+        frozen = Freeze(**self._who(), since=self._workspace.clock.utc(), message=message)
+        freezing.freeze(self._workspace.host, self._workspace.place(self.name), frozen)
+        return frozen
+
+    def unlock(self) -> Freeze | None:
+        """End the lock by hand, whoever made it; what it was, None when there was none."""
+        from releasekit import freezing
+
+        return freezing.thaw(self._workspace.host, self._workspace.place(self.name))
 
     def status(self) -> Status:
         """What serves now; reads only."""
-        site = self._workspace.current_site()
-        observed, record = site.observe(), journals.hold(site.journal.records())
-        if record is None:
-            return status_of(observed)
-        replicas = [replica.name for replica in observed.of(record["release"])]
-        peers = site.engine.peers(replicas) if replicas else {}
-        return status_of(observed, hold_of(record, observed, peers))
+        from releasekit.overview import overview
+
+        return overview(self._workspace)
 
     def history(self) -> tuple[HistoryEntry, ...]:
         """Every run that changed something, newest first."""
-        return journals.history(self._workspace.journal(self.name).records())
+        name = self.name
+        running = self._workspace.host.holder(self._workspace.place(name).lock)
+        records = self._workspace.journal(name).records()
+        return journals.history(records, is_running=bool(running))
 
     def _mix(
         self,
@@ -263,10 +336,10 @@ class Project:
 
         return choose(self.settings, strategy=strategy, services=services, options=options)
 
-    def _mix_back(self, records: tuple[Mapping[str, Any], ...], current: str, to: Bundle) -> Mix:
-        """The strategies that brought what runs now; recreate where only one can run, and
+    def _mix_back(self, brought: tuple[str, Mapping[str, str]], to: Bundle) -> Mix:
+        """The strategies that `brought` what runs now; recreate where only one can run, and
         blue-green where a plugin is no longer there: users cannot wait until that is mended."""
-        strategy, services = journals.strategies_of(records, current)
+        strategy, services = brought
         try:
             mix = self._mix(strategy or None, services)
         except StrategyError as error:
@@ -280,6 +353,21 @@ class Project:
             if mix.of(target, name).strategy.needs_health and to.must_run_alone(name)
         }
         return self._mix(strategy or None, {**services, **alone}) if alone else mix
+
+    def _turn(
+        self,
+        project: str,
+        purpose: str,
+        wait_s: float,
+        stop: threading.Event | None,
+        *,
+        is_repair: bool = False,
+    ) -> AbstractContextManager[None]:
+        from releasekit.turn import Turn
+
+        is_stopped = stop.is_set if stop is not None else lambda: False
+        turn = Turn(self._workspace, project, self._events, is_stopped)
+        return turn.taken(purpose, wait_s=wait_s, is_repair=is_repair)
 
     def _held(self, project: str) -> Mapping[str, Any] | None:
         return journals.hold(self._workspace.journal(project).records())
@@ -314,6 +402,11 @@ class Project:
         site.journal.write("begin", run, **facts)
         site.journal.write("commit", run, release=bundle.id)
         site.journal.write("end", run, result="released", seconds=0.0)
+
+    def _require_own(self, site: Site, observed: Observed, *, adopt: bool = False) -> None:
+        copy = site.require_own(observed, adopt=adopt)
+        if copy:
+            self._events(Warned(f"nginx's file was edited by hand: it is kept as {copy}"))
 
     def _begin(self, kind: str, project: str, release: Release) -> Run:
         from releasekit.run import Run

@@ -5,6 +5,7 @@ Reversing steps forgets the gates: traffic would go to what was never proven hea
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from releasekit.check import checked_plan
@@ -35,8 +36,10 @@ def way_back(
     """The plan from what the `failed` release left behind to `previous`, or, for want of one, to
     what was there `before`.
 
-    It goes by the strategies of `mix`, and where a plugin fails now, without it.
+    It goes by the strategies of `mix`, and where a plugin fails now, without it. nginx's file is
+    left alone that somebody edited, unless the traffic has to go elsewhere.
     """
+    observed = _without_waiting(observed)
     if previous is None:
         return abandon(before, observed, failed)
     try:
@@ -44,6 +47,17 @@ def way_back(
     except StrategyError:
         own = Mix(_own(mix.default), {name: _own(each) for name, each in mix.services.items()})
         return checked_plan(own, observed, previous.target())
+
+
+def _without_waiting(observed: Observed) -> Observed:
+    """`observed` as if nobody waited in an nginx whose file somebody edited: that they do harms
+    nobody, and the file is not ours to change."""
+    nginx = observed.nginx
+    if nginx is None or not nginx.edited:
+        return observed
+    route = observed.route
+    upstreams = tuple(replace(u, standby=(), preview=()) for u in route.upstreams)
+    return replace(observed, nginx=replace(nginx, loaded=replace(route, upstreams=upstreams)))
 
 
 def _own(chosen: Chosen) -> Chosen:

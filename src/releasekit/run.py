@@ -7,40 +7,55 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from releasekit import holding
+from releasekit import journal as journals
 from releasekit.check import checked_plan
 from releasekit.errors import (
+    EngineError,
+    HostError,
     Interrupted,
+    MigrationUnfinished,
     NeedsPerson,
     ReleaseFailed,
     ReleasekitError,
     StepFailed,
 )
-from releasekit.events import EventSink, PlanMade, RunEnded, RunStarted
+from releasekit.events import EventSink, PlanMade, RunEnded, RunStarted, Warned
 from releasekit.observed import Observed
 from releasekit.outcome import Outcome
 from releasekit.plan import Plan
 from releasekit.recovery import way_back
 from releasekit.release import Release, short
-from releasekit.runner import Downtime
+from releasekit.runner import Downtime, Runner
 from releasekit.status import serving_release
 from releasekit.steps import Remove, Stop
 from releasekit.strategies.mixed import Mix
 from releasekit.target import Target
+from releasekit.waiting import wait_until
 
 if TYPE_CHECKING:
     from releasekit.bundle import Bundle
     from releasekit.site import Site
     from releasekit.workspace import Workspace
 
-DONE = {"up": "released", "rollback": "rolled-back", "promote": "released"}
-LOOK = "look at `releasekit status`, then `releasekit up` or `rollback` once more"
+ENGINE_BACK_S = 30.0
+"""How long the way back waits for an engine that does not answer."""
+DONE = {
+    "up": "released",
+    "rollback": "rolled-back",
+    "promote": "released",
+    "recover": "recovered",
+}
+LOOK = "look at `releasekit status`, then `releasekit recover`, or `up` or `rollback` once more"
+WAYS_BACK = ("rollback", "abort", "recover")
 HINTS = {
     "promote": "`releasekit promote` tries it once more, `releasekit abort` gives it up",
     "abort": "`releasekit abort` once more",
+    "recover": "`releasekit recover` once more",
 }
 """What to do next where the error itself does not say it."""
 
@@ -85,19 +100,23 @@ class Run:
         Raises `ReleaseFailed` or `Interrupted` when the previous release serves again, and
         `NeedsPerson` when it does not.
         """
+        self._make_room(bundle.project)
         plan = planned(mix, observed, bundle.target(), self._workspace, hold=hold)
         serving = observed.current if hold else bundle.id
         self._events(PlanMade(plan))
+        site.mend(observed)
         if plan.is_empty:
+            self._record_well(site, bundle.id, mix)
             return self._ended("nothing-to-do", bundle.id, mix, observed, serving)
         self._record_begin(site, bundle.id, mix)
         try:
-            site.runner(self._events, stop, self._downtime).run(plan, self._id)
+            self._runner(site, stop).run(plan, self._id)
             if hold:
                 self._record_hold(site, bundle, mix, stop)
         # A bug of ours or a plugin's leaves nothing half-way either.
         except (Exception, KeyboardInterrupt) as error:
-            what = f"{short(bundle.id)} was not released"
+            verb = "recovered" if self._kind == "recover" else "released"
+            what = f"{short(bundle.id)} was not {verb}"
             go_back = partial(self._go_back, site, bundle, mix, observed)
             self._revert(site, bundle.id, what, go_back, _known(error))
         result = "held" if hold else DONE[self._kind]
@@ -118,17 +137,64 @@ class Run:
         Raises `ReleaseFailed` or `Interrupted` when it is held still, and `NeedsPerson` when
         `current` does not serve.
         """
+        self._make_room(held.project)
         plan, release = holding.dropped(observed, held, current, mix), held.release
         self._events(PlanMade(plan))
+        site.mend(observed)
         self._record_begin(site, release, mix)
         try:
-            site.runner(self._events, stop, self._downtime).run(plan, self._id)
+            self._runner(site, stop).run(plan, self._id)
             _require_gone(plan, site.observe())
         except (Exception, KeyboardInterrupt) as error:
             what = f"{short(release)} is still held"
             self._revert(site, release, what, lambda: observed.current, _known(error))
         self._record_end(site, "aborted")
         return self._ended("aborted", release, mix, observed, observed.current)
+
+    def clear(
+        self, plan: Plan, mix: Mix, site: Site, observed: Observed, stop: threading.Event
+    ) -> Outcome:
+        """Run the `plan` that removes what a release has left that nothing came before.
+
+        Raises `ReleaseFailed` or `Interrupted` when it is not all gone.
+        """
+        self._make_room(observed.project)
+        release = plan.release
+        self._events(PlanMade(plan))
+        if plan.is_empty:
+            self._record_well(site, release, mix)
+            return self._ended("nothing-to-do", "", mix, observed, "")
+        self._record_begin(site, release, mix)
+        try:
+            self._runner(site, stop).run(plan, self._id)
+            _require_gone(plan, site.observe())
+        except (Exception, KeyboardInterrupt) as error:
+            what = f"{short(release)} has left something still"
+            self._revert(site, release, what, lambda: "", _known(error))
+        self._record_end(site, "recovered")
+        return self._ended("recovered", "", mix, observed, "")
+
+    @property
+    def _is_way_back(self) -> bool:
+        """Whether it brings back what was good: then no full disk stops it."""
+        return self._kind in WAYS_BACK
+
+    def _make_room(self, project: str) -> None:
+        if self._is_way_back:
+            self._workspace.give_way(project, self._events)
+
+    def _runner(self, site: Site, stop: threading.Event) -> Runner:
+        runner = site.runner(self._events, stop, self._downtime)
+        runner.must_record = not self._is_way_back
+        return runner
+
+    def _write(self, site: Site, event: str, run: str, **facts: object) -> None:
+        try:
+            site.journal.write(event, run, **facts)
+        except HostError as error:
+            if not self._is_way_back:
+                raise
+            self._events(Warned(f"not in the journal: {error.message}"))
 
     @property
     def _seconds(self) -> float:
@@ -137,7 +203,7 @@ class Run:
     def _record_begin(self, site: Site, release: str, mix: Mix) -> None:
         facts = {"kind": self._kind, "release": release, **recorded(mix)}
         commit = {"subject": self._release.subject, "author": self._release.author}
-        site.journal.write("begin", self._id, **facts, **commit, **self._who)
+        self._write(site, "begin", self._id, **facts, **commit, **self._who)
 
     def _record_hold(self, site: Site, bundle: Bundle, mix: Mix, stop: threading.Event) -> None:
         """From this record on it is held, whatever becomes of this process."""
@@ -146,9 +212,20 @@ class Run:
         facts = {"release": bundle.id, "strategies": holding.recorded(mix), **self._who}
         site.journal.write("hold", self._id, **facts)
 
+    def _record_well(self, site: Site, release: str, mix: Mix) -> None:
+        """One that finds nothing to do ends what a run that was killed has left open; after a run
+        whose way back failed it is on record itself: all is well again."""
+        records = site.journal.records()
+        opened = journals.open_run(records)
+        if opened is not None:
+            self._write(site, "end", opened["run"], result="killed")
+        elif journals.degraded(records) is not None:
+            self._record_begin(site, release, mix)
+            self._record_end(site, "nothing-to-do")
+
     def _record_end(self, site: Site, result: str, reason: str = "") -> None:
         facts = {"seconds": self._seconds, "downtime_s": self._downtime.seconds}
-        site.journal.write("end", self._id, result=result, reason=reason, **facts)
+        self._write(site, "end", self._id, result=result, reason=reason, **facts)
 
     def _ended(
         self, result: str, release: str, mix: Mix, before: Observed, serving: str
@@ -190,22 +267,39 @@ class Run:
 
         There is no way back from a failed repair of what is current: that stays as it is.
         """
-        observed = site.observe()
+        self._workspace.give_way(failed.project, self._events)
+        observed = self._observed(site)
         if observed.current == failed.id:
             return failed.id
         previous = site.store.load(observed.current) if observed.current else None
         if previous is not None:
             site = self._workspace.site(previous)
+        site.mend(observed)
         plan = way_back(before, observed, failed.id, previous, mix)
         self._run_back(site, plan, failed.project)
         return observed.current
+
+    def _observed(self, site: Site) -> Observed:
+        """What there is, as soon as the engine tells: one that restarts does so within seconds,
+        and a person would do no more than wait for it."""
+        found: list[Observed] = []
+
+        def look() -> str:
+            try:
+                found.append(site.observe())
+            except EngineError as error:
+                return error.message
+            return ""
+
+        wait_until(look, deadline_s=ENGINE_BACK_S, clock=self._workspace.clock)
+        return found[-1]
 
     def _run_back(self, site: Site, plan: Plan, project: str) -> None:
         self._events(RunStarted(self._id, "revert", project, plan.release))
         self._events(PlanMade(plan))
         # Nothing stops the way back: it ends where users are served.
         runner = site.runner(self._events, threading.Event(), self._downtime)
-        runner.must_record = False
+        runner.must_record = runner.heeds_others = False
         runner.run(plan, self._id)
 
 
@@ -214,7 +308,7 @@ def planned(
 ) -> Plan:
     """The checked plan to `target`; with `hold` it stops before the cutover."""
     if not hold:
-        return checked_plan(mix, observed, target)
+        return checked_plan(mix, observed, replace(target, bake_s=workspace.bake_s))
     return holding.held_plan(mix, observed, target, preview=workspace.shows_previews)
 
 
@@ -259,4 +353,6 @@ def _failure(
     now = f"{short(serving)} serves as before" if wanted else "nothing serves: it was the first"
     if isinstance(error, Interrupted):
         return Interrupted(f"{what}; {now}", hint=hint)
+    if isinstance(error, MigrationUnfinished):
+        return MigrationUnfinished(f"{what}; {now}", hint=hint, reason=error)
     return ReleaseFailed(f"{what}; {now}", reason=error, serving=serving, hint=hint)

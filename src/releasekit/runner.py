@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import assert_never
 
 from releasekit.errors import (
     DeadlineExceeded,
+    ForeignChange,
     Interrupted,
+    MigrationUnfinished,
     NeverHealthy,
     ReleasekitError,
     RouteRefused,
+    StepFailed,
 )
 from releasekit.events import (
     DowntimeMeasured,
@@ -24,6 +27,7 @@ from releasekit.events import (
     Warned,
 )
 from releasekit.journal import Journal, committed
+from releasekit.migrating import NEXT
 from releasekit.plan import Plan
 from releasekit.ports import Clock, Engine, Router
 from releasekit.steps import (
@@ -37,18 +41,17 @@ from releasekit.steps import (
     Pull,
     Remove,
     Route,
+    RunOnce,
     Start,
     Step,
     Stop,
     Watch,
 )
 from releasekit.waiting import wait_until
+from releasekit.watching import Judge, Watcher
 
 GOOD_IN_A_ROW = 2
 """How often a replica must be found healthy before it counts: one answer may be a lucky one."""
-BAD_IN_A_ROW = 3
-"""How often a replica that is watched must be found unhealthy."""
-WATCH_EVERY_S = 0.5
 CONFIRM_DEADLINE_S = 15.0
 LOG_LINES = 20
 
@@ -73,8 +76,12 @@ class Runner:
     events: EventSink
     is_stopped: Callable[[], bool] = lambda: False
     downtime: Downtime = field(default_factory=Downtime)
+    judges: Callable[[], Sequence[Judge]] = tuple
+    """Who judges a release by what users get, besides its health, while it is watched."""
     must_record: bool = True
     """Whether a journal that cannot be written stops the run: not on the way back."""
+    heeds_others: bool = True
+    """Whether what others do to the containers meanwhile stops it: not on the way back either."""
     _answered: float = field(default=0.0, init=False)
     """When the replicas of the last `AwaitHealthy` began to answer."""
     _is_loaded: bool = field(default=False, init=False)
@@ -118,6 +125,7 @@ class Runner:
         began = self.clock.now()
         self._watch_downtime(step, plan, began)
         try:
+            self._heed_others(step, number, plan)
             self._take(step, plan, run)
         except BaseException as failure:
             error = str(failure) or repr(failure)
@@ -128,9 +136,25 @@ class Runner:
         self.events(StepEnded(number, total, step, self.clock.now() - began))
         self._record(run, state="end", number=number, step=name, error="")
 
+    def _heed_others(self, step: Step, number: int, plan: Plan) -> None:
+        """Raise `ForeignChange` where somebody else changed what a shift is about to rest on."""
+        is_first = number == 1 or plan.steps[number - 2].phase is not Phase.SHIFT
+        if not (self.heeds_others and is_first and step.phase is Phase.SHIFT):
+            return
+        changes = self.engine.changed()
+        if changes:
+            raise ForeignChange(
+                f"somebody else changed the project's containers meanwhile: {'; '.join(changes)}",
+                difference="\n".join(changes),
+                hint="`releasekit up` once more looks at them anew",
+            )
+
     def _record(self, run: str, **facts: object) -> None:
+        self._write("step", run, **facts)
+
+    def _write(self, event: str, run: str, **facts: object) -> None:
         try:
-            self.journal.write("step", run, **facts)
+            self.journal.write(event, run, **facts)
         except ReleasekitError as error:
             if self.must_record:
                 raise
@@ -142,6 +166,8 @@ class Runner:
                 self.engine.pull(step.images)
             case EnsureBacking():
                 self.engine.ensure_backing(plan.release, step.services)
+            case RunOnce():
+                self._run_once(step, run)
             case Start():
                 self.engine.start(step.release, step.slot, step.replicas)
             case Announce():
@@ -157,7 +183,8 @@ class Runner:
             case ConfirmRoute():
                 self._confirm(step)
             case Watch():
-                self._watch(step)
+                watcher = Watcher(step, self.engine, self.clock, self.events, self.judges())
+                watcher.watch(self._stop_on_request)
             case Drain():
                 self._drain(step)
             case Stop():
@@ -166,9 +193,24 @@ class Runner:
                 self.engine.remove([replica.id for replica in step.replicas])
             case MarkCurrent():
                 self._end_downtime(self.clock.now())
-                self.journal.write("commit", run, release=step.release)
+                self._write("commit", run, release=step.release)
             case _:
                 assert_never(step)
+
+    def _run_once(self, step: RunOnce, run: str) -> None:
+        """Only an end that was seen is recorded as one: what has none needs a person."""
+        facts = {"release": step.release, "service": step.service}
+        self.journal.write("migration", run, state="begins", **facts)
+        try:
+            self.engine.run_once(step.release, step.service, step.deadline_s)
+        except StepFailed:
+            self.journal.write("migration", run, state="failed", **facts)
+            raise
+        except ReleasekitError as error:
+            raise MigrationUnfinished(
+                f"nobody knows how its migration ended: {error.message}", hint=NEXT
+            ) from error
+        self.journal.write("migration", run, state="done", **facts)
 
     @property
     def _routed(self) -> Router:
@@ -250,24 +292,6 @@ class Runner:
         # latest when it was asked for the last time: to hear all answers takes a while.
         was_served = self._is_loaded and not missing
         self._end_downtime(self._answered if was_served else asked)
-
-    def _watch(self, step: Watch) -> None:
-        """Fails with what was seen when a replica is found unhealthy so often in a row: one probe
-        that finds it busy says little."""
-        ends = self.clock.now() + step.seconds
-        bad: dict[str, int] = defaultdict(int)
-        while (left := ends - self.clock.now()) > 0:
-            self._stop_on_request()
-            self.events(StepProgress(step, f"{left:.0f} s left"))
-            probes = self.engine.probe(step.release, step.replicas) if step.replicas else {}
-            for name, probe in probes.items():
-                bad[name] = 0 if probe.is_healthy else bad[name] + 1
-            failing = [n for n, p in probes.items() if p.is_lost or bad[n] >= BAD_IN_A_ROW]
-            if failing:
-                raise self._never_healthy(
-                    failing, _listed({name: probes[name].detail for name in failing})
-                )
-            self.clock.sleep(min(WATCH_EVERY_S, left))
 
     def _drain(self, step: Drain) -> None:
         def look() -> str:

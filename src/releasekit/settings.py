@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +25,7 @@ from pydantic import (
 )
 
 from releasekit import layers, options
+from releasekit.baking import Limits
 from releasekit.errors import SettingsError
 from releasekit.nginx.render import NAME, PATH
 from releasekit.release import TAG
@@ -32,18 +34,19 @@ from releasekit.violations import checked
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _DAY_S = 86400.0
+_SLOWNESS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|x)")
 
 
-def _seconds(value: object) -> float:
+def seconds(value: object) -> float:
     """A duration as seconds; more than a day is taken for a slip."""
-    seconds = -1.0
+    found = -1.0
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        seconds = float(match[1]) * _UNIT_S[match[2]]
+        found = float(match[1]) * _UNIT_S[match[2]]
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
-    if not 0 <= seconds <= _DAY_S:  # also false for nan, which TOML knows
+        found = float(value)
+    if not 0 <= found <= _DAY_S:  # also false for nan, which TOML knows
         raise ValueError('must be "500ms", "15s", "2m", "1h" or a number of seconds, at most 24h')
-    return seconds
+    return found
 
 
 def _whole(value: object) -> object:
@@ -60,6 +63,11 @@ def _listed(value: object) -> object:
     return value
 
 
+def _words(value: object) -> object:
+    """Text as the words of a command, as a shell would split it."""
+    return shlex.split(value) if isinstance(value, str) else value
+
+
 def _like(pattern: str, what: str) -> AfterValidator:
     """Text that matches from end to end; the error says what it must be, never what it was."""
 
@@ -71,7 +79,16 @@ def _like(pattern: str, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-Duration = Annotated[float, BeforeValidator(_seconds)]
+def _with_a_port(url: str) -> str:
+    """Refuse a port that there cannot be."""
+    try:
+        urlsplit(url).port  # noqa: B018 - it is checked when it is asked for
+    except ValueError:
+        raise ValueError("must be an http or https URL, with a port up to 65535") from None
+    return url
+
+
+Duration = Annotated[float, BeforeValidator(seconds)]
 Port = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=65535)]
 Count = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
 HttpStatus = Annotated[int, BeforeValidator(_whole), Field(ge=100, le=599)]
@@ -85,6 +102,18 @@ UrlPath = Annotated[
     ),
 ]
 HostHeader = Annotated[str, _like(r"[A-Za-z0-9._:\[\]-]+", "a host name")]
+PublicUrl = Annotated[
+    str,
+    _like(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?(/[!-~]*)?", "an http or https URL"),
+    AfterValidator(_with_a_port),
+]
+HeaderName = Annotated[str, _like(r"[A-Za-z0-9-]+", "the name of a header")]
+Slowness = Annotated[
+    str, _like(_SLOWNESS.pattern, 'a duration with its unit, "500ms", or a factor, "1.5x"')
+]
+LogPath = Annotated[
+    str, _like(r"(/[A-Za-z0-9._-]+)+", "an absolute path of letters, digits and '._-'")
+]
 ImageTag = Annotated[str, _like(TAG.pattern, "an image tag")]
 VariableName = Annotated[
     str, _like(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")
@@ -99,6 +128,11 @@ ProjectName = Annotated[
     ),
 ]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
+Words = Annotated[
+    tuple[Annotated[str, _like(r"[^\x00]+", "text, not empty")], ...],
+    BeforeValidator(_words),
+    Field(min_length=1),
+]
 ImageTags = Annotated[tuple[ImageTag, ...], BeforeValidator(_listed)]
 HttpStatuses = Annotated[tuple[HttpStatus, ...], BeforeValidator(_listed), Field(min_length=1)]
 
@@ -168,8 +202,66 @@ class NginxSettings(_Table):
     control_port: Port = 8999
     """The port of nginx's container that tells which route is loaded. It listens on every address
     there, and answers nobody but the container itself and its host."""
+    bake_log: LogPath = "/run/releasekit.log"
+    """Where it logs for the bake, in its container: in a folder that it may write to."""
     preview: bool = False
     """Whether a release that is held can be tried through nginx, by who knows a secret."""
+
+
+class PreReleaseSettings(_Table):
+    """A command that runs once per release, before anything of it starts: its migration."""
+
+    service: ServiceName
+    """The app service that it runs in a container of: the new release's image, its environment,
+    its networks and volumes."""
+    run: Words
+    """The command."""
+    timeout: Annotated[Duration, Field(gt=0)] = 600.0
+    """How long it may take; then it is ended, and the release fails."""
+
+
+class HooksSettings(_Table):
+    """What is run beside the release itself."""
+
+    pre_release: PreReleaseSettings | None = None
+
+
+class BakeSettings(_Table):
+    """How long a new release is watched while it serves, and what takes it back."""
+
+    duration: Annotated[Duration, Field(le=3600)] | None = None
+    """For how long, before the release before it is let go; without it, or 0, there is no bake."""
+    max_error_rate: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """The share of its requests that may fail, with 500 or more: 0.01 is one in a hundred."""
+    max_p95: Slowness | None = None
+    """How slow its p95 may be: "500ms", or "1.5x" that of the release before."""
+    min_requests: Annotated[Count, Field(ge=1)] = 50
+    """Fewer requests than that tell nothing."""
+    url: PublicUrl | None = None
+    """A page that is asked from the host as anybody would ask it, its certificate included."""
+    statuses: HttpStatuses = (200,)
+    """The answers of that page that are good; redirects are not followed."""
+    release_header: HeaderName | None = None
+    """The header of that page in which the app tells its release's tag."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> BakeSettings:
+        if self.duration is None and (self.limits.are_any or self.url):
+            raise ValueError('needs `duration`, such as "15s": without it nothing is watched')
+        if self.url is None and self.release_header:
+            raise ValueError("needs `url`, in whose answer `release_header` is looked for")
+        return self
+
+    @property
+    def limits(self) -> Limits:
+        """What is too much, in numbers."""
+        seconds = factor = None
+        if match := _SLOWNESS.fullmatch(self.max_p95 or ""):
+            if match[2] == "x":
+                factor = float(match[1])
+            else:
+                seconds = float(match[1]) * _UNIT_S[match[2]]
+        return Limits(self.max_error_rate, seconds, factor, self.min_requests)
 
 
 class Settings(_Table):
@@ -195,8 +287,11 @@ class Settings(_Table):
     """Where bundles, journal and nginx folder are kept, for all projects."""
     services: dict[str, ServiceSettings] = {}
     """Refinements of app services, by name."""
+    hooks: HooksSettings = HooksSettings()
     nginx: NginxSettings | None = None
     """The nginx in front; else the compose service `nginx`, if there is one."""
+    bake: BakeSettings = BakeSettings()
+    """The watch over a new release before the one before it is let go."""
 
     def state_root(self, environ: Mapping[str, str], *, uid: int | None = None) -> str:
         """The folder of all releasekit's state for the user `uid` (default: who runs this)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 import threading
 from dataclasses import dataclass
 
@@ -13,12 +15,16 @@ from releasekit.compose.nginx_container import NginxContainer
 from releasekit.errors import SettingsError
 from releasekit.events import EventSink
 from releasekit.journal import Journal
-from releasekit.nginx.router import NginxRouter
+from releasekit.nginx.render import FILE
+from releasekit.nginx.router import Bake, NginxRouter
 from releasekit.observed import Nginx, Observed
 from releasekit.ports import Clock, Host
 from releasekit.runner import Downtime, Runner
+from releasekit.settings import BakeSettings, NginxSettings
+from releasekit.status import by_sight
 from releasekit.target import Target
 from releasekit.together import together
+from releasekit.watching import Judge, PublicCheck, Requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +47,27 @@ class Place:
         return f"{self.state}/releases"
 
     @property
+    def reserve(self) -> str:
+        return f"{self.state}/reserve"
+
+    @property
     def lock(self) -> str:
         return f"{self.state}/lock"
+
+    @property
+    def nginx_lock(self) -> str:
+        """Of all projects on the host: two may share an nginx."""
+        return f"{posixpath.dirname(self.state)}/nginx.lock"
+
+    @property
+    def edited(self) -> str:
+        """Where copies of nginx's file go that somebody edited."""
+        return f"{self.state}/edited"
+
+    @property
+    def freeze(self) -> str:
+        """The lock by hand: a file, which outlives processes and reboots."""
+        return f"{self.state}/freeze.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +75,22 @@ class Site:
     """The adapters of one project, wired for one release of it."""
 
     project: str
+    host: Host
     clock: Clock
     store: BundleStore
     journal: Journal
     engine: ComposeEngine
     router: NginxRouter | None
+    bake: BakeSettings
+    place: Place
 
     def observe(self) -> Observed:
-        """What there is now."""
-        records = self.journal.records()
-        stack = journals.committed(records)
+        """What there is now. What is current is taken from what serves where the journal cannot
+        be trusted."""
+        reading = self.journal.read()
+        records, stack = reading.records, journals.committed(reading.records)
         (replicas, backing), nginx = together(self.engine.observe, self._observe_nginx)
-        return Observed(
+        observed = Observed(
             project=self.project,
             replicas=replicas,
             backing=backing,
@@ -69,11 +98,14 @@ class Site:
             current=stack[-1] if stack else "",
             committed=journals.ever_committed(records),
             held=journals.held(records),
+            migrated=journals.migrated(records),
         )
+        return observed if reading.is_whole else by_sight(observed)
 
     def require_route(self, target: Target, observed: Observed, *, on_preview: bool) -> None:
-        """Raise `SettingsError` when nginx would not load a route to `target`, or would not show
-        it `on_preview`: which it does only when it has loaded a route."""
+        """Raise `SettingsError` when nginx would not load a route to `target`, would not show it
+        `on_preview`, which it does only when it has loaded a route, or would log nothing for a
+        bake that goes by its log."""
         if self.router is None or observed.nginx is None:
             return
         asked, problem = sorted(target.asked), ""
@@ -81,8 +113,26 @@ class Site:
             problem = self.router.problem(asked)
         elif on_preview and asked:
             problem = self.router.preview_problem(asked)
+        if not problem and observed.nginx.running:
+            problem = self.router.log_problem()
         if problem:
             raise SettingsError([problem])
+
+    def require_own(self, observed: Observed, *, adopt: bool = False) -> str:
+        """Raise `ForeignChange` when somebody edited nginx's file; with `adopt` it is kept as a
+        copy, whose path this returns, and may be replaced."""
+        if self.router is None or observed.nginx is None or not observed.nginx.edited:
+            return ""
+        if not adopt:
+            self.router.require_own(observed.nginx)
+        copy = f"{self.place.edited}/{FILE}.{re.sub('[^0-9T]', '', self.clock.utc()[:23])}"
+        self.router.adopt(copy)
+        return copy
+
+    def mend(self, observed: Observed) -> None:
+        """Have nginx's file lead where the route leads that nginx serves, if anything does."""
+        if self.router is not None and observed.nginx is not None and observed.nginx.running:
+            self.router.mend()
 
     def _observe_nginx(self) -> Nginx | None:
         return self.router.observe() if self.router is not None else None
@@ -90,11 +140,38 @@ class Site:
     def runner(self, events: EventSink, stop: threading.Event, downtime: Downtime) -> Runner:
         """What executes plans here, until `stop` is set."""
         return Runner(
-            self.engine, self.router, self.journal, self.clock, events, stop.is_set, downtime
+            self.engine,
+            self.router,
+            self.journal,
+            self.clock,
+            events,
+            stop.is_set,
+            downtime,
+            self._judges,
         )
 
+    def _judges(self) -> tuple[Judge, ...]:
+        """Who judges a release that is watched, as the settings want it; new ones every time."""
+        if not self.bake.duration:
+            return ()
+        found: list[Judge] = []
+        if self.router is not None and self.bake.limits.are_any:
+            requests = self.router.requests
+            found.append(Requests(self.bake.limits, requests, self.engine.whereabouts))
+        if self.bake.url is not None:
+            header = self.bake.release_header or ""
+            found.append(PublicCheck(self.host, self.bake.url, self.bake.statuses, header))
+        return tuple(found)
 
-def wire(host: Host, clock: Clock, place: Place, bundle: Bundle, control_port: int) -> Site:
+
+def wire(
+    host: Host,
+    clock: Clock,
+    place: Place,
+    bundle: Bundle,
+    nginx: NginxSettings,
+    bake: BakeSettings,
+) -> Site:
     """The adapters for `bundle`'s project."""
     docker = Docker(host)
     store = BundleStore(host, place.releases)
@@ -102,7 +179,16 @@ def wire(host: Host, clock: Clock, place: Place, bundle: Bundle, control_port: i
     router: NginxRouter | None = None
     if bundle.nginx_service is not None:
         container = NginxContainer(docker, engine, bundle, bundle.nginx_service, place.nginx)
+        logs_for_s = bake.duration if bake.limits.are_any else None
         router = NginxRouter(
-            host, container, engine.peers, clock, directory=place.nginx, control_port=control_port
+            host,
+            container,
+            engine.peers,
+            clock,
+            directory=place.nginx,
+            control_port=nginx.control_port,
+            lock=place.nginx_lock,
+            bake=Bake(nginx.bake_log, logs_for_s) if logs_for_s else None,
         )
-    return Site(bundle.project, clock, store, Journal(host, clock, place.journal), engine, router)
+    journal = Journal(host, clock, place.journal)
+    return Site(bundle.project, host, clock, store, journal, engine, router, bake, place)

@@ -48,6 +48,25 @@ class EnsureBacking:
 
 
 @dataclass(frozen=True, slots=True)
+class RunOnce:
+    """Run what a release wants run once before it starts, such as its migration, to its end.
+
+    It is a fence: one that began and did not end needs a person. `hook` names the setting; what
+    it runs is in the release, and shown nowhere.
+    """
+
+    phase: ClassVar[Phase] = Phase.PREPARE
+    release: str
+    service: str
+    hook: str
+    deadline_s: float
+    cause: str
+
+    def __str__(self) -> str:
+        return f"{self.hook} in {self.service} of {short(self.release)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Start a release's app services in one slot, so many replicas of each.
 
@@ -128,7 +147,9 @@ class ConfirmRoute:
 class Watch:
     """Let time pass while these replicas serve; fails when one of them is no longer healthy.
 
-    What they replace has to run on meanwhile. Without replicas it is a mere pause.
+    What they replace has to run on meanwhile. Without replicas it is a mere pause. `beside` are
+    replicas of the `previous` release that run on: they tell when something is wrong that is not
+    the new one's fault.
     """
 
     phase: ClassVar[Phase] = Phase.SHIFT
@@ -137,10 +158,15 @@ class Watch:
     """(service, replica) pairs."""
     seconds: float
     cause: str
+    previous: str = ""
+    beside: tuple[tuple[str, str], ...] = ()
+    """(service, replica) pairs."""
 
     def __str__(self) -> str:
         names = " ".join(name for _, name in self.replicas)
-        return f"{names} for {self.seconds:g} s" if names else f"{self.seconds:g} s"
+        beside = " ".join(name for _, name in self.beside)
+        beside = f" beside {beside}" if beside else ""
+        return f"{names} for {self.seconds:g} s{beside}" if names else f"{self.seconds:g} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +220,7 @@ class Remove:
 Step = (
     Pull
     | EnsureBacking
+    | RunOnce
     | Start
     | Announce
     | AwaitHealthy

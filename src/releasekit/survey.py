@@ -10,6 +10,7 @@ from releasekit.compose import memory
 from releasekit.compose.changes import ServiceChanges, service_changes
 from releasekit.compose.docker import Docker
 from releasekit.compose.drift import drifted
+from releasekit.compose.model import comes_back
 from releasekit.errors import RouteRefused
 from releasekit.forecast import Forecast, Memory, MemoryShare
 from releasekit.observed import Observed
@@ -57,6 +58,7 @@ class Survey:
         known = {each: found for each, found in stored.items() if found is not None}
         current = known.get(observed.current)
         known[bundle.id] = bundle
+        served = (*bundle.app, *((bundle.nginx_service,) if bundle.nginx_service else ()))
         health = {
             bundled.service.name: self._redacted(
                 forecasting.health(bundled, is_checked(self.draft, bundled.service.name))
@@ -76,6 +78,8 @@ class Survey:
             backing=forecasting.backing(
                 observed, target, plan, bundle.nginx_service, facts.drifted
             ),
+            edited=self._redacted(observed.nginx.edited if observed.nginx else ""),
+            stay_down=tuple(name for name in served if not comes_back(bundle.model, name)),
             pulls=self.draft.missing_images,
         )
 

@@ -31,13 +31,24 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Migration:
+    """What runs once before a release's first start, in a container like one of `service`."""
+
+    service: str
+    timeout_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """The release that is to run, and the backing services that it needs in dependency order."""
+    """The release that is to run, and the backing services that it needs in dependency order.
+    `bake_s`: it is watched for so long before the one before it is let go."""
 
     project: str
     release: str
     services: tuple[Service, ...]
     backing: tuple[str, ...] = ()
+    migration: Migration | None = None
+    bake_s: float = 0.0
 
     def only(self, services: Collection[str]) -> Target:
         """The part of the release that consists of these services."""

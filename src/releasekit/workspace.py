@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from releasekit import preparing
+from releasekit import journal as journals
+from releasekit import preparing, room
 from releasekit.bundle import Bundle, BundleStore
 from releasekit.compose import model as models
+from releasekit.compose import once
 from releasekit.compose.docker import Docker
 from releasekit.compose.resolve import NGINX_DIR_PLACEHOLDER, resolve
-from releasekit.errors import CommandFailed, MissingImage
+from releasekit.errors import CommandFailed, Interrupted, MissingImage
 from releasekit.events import EventSink, StepEnded, StepStarted
 from releasekit.journal import Journal, committed
+from releasekit.migrating import Decision, require_decided
+from releasekit.nginx.managed import sweep
 from releasekit.observed import PLAIN, Observed, Replica
 from releasekit.ports import Clock, Host
 from releasekit.preparing import Draft, Pinned
@@ -50,6 +55,11 @@ class Workspace:
     def shows_previews(self) -> bool:
         """Whether nginx is to show what is held to who knows a secret."""
         return self.settings.nginx is not None and self.settings.nginx.preview
+
+    @property
+    def bake_s(self) -> float:
+        """For how long a new release is watched before the one before it is let go."""
+        return self.settings.bake.duration or 0.0
 
     def draft(self, release: Release, mix: Mix) -> Draft:
         """The release as the project's files describe it now.
@@ -98,21 +108,25 @@ class Workspace:
             problem = f"env_file: {path} cannot be read by user {uid}"
         return [problem] if problem else []
 
-    def pulled(self, draft: Draft, events: EventSink) -> Draft:
-        """`draft` with all its images on the host; raises `MissingImage` when one is nowhere."""
+    def pulled(self, draft: Draft, events: EventSink, is_stopped: Callable[[], bool]) -> Draft:
+        """`draft` with all its images on the host; raises `MissingImage` when one is nowhere, and
+        `Interrupted`."""
         missing = draft.missing_images
         for number, image in enumerate(missing, start=1):
             step = Pull((image,), "not on this host")
             events(StepStarted(number, len(missing), step))
             began, error = self.clock.now(), ""
             try:
-                self._docker.pull(image)
+                self._docker.pull(image, is_stopped)
             except CommandFailed as failure:
                 error = failure.message
                 raise MissingImage(
                     f"image {image} is not on this host, and cannot be pulled: {failure.message}",
                     hint=f"build it (docker build -t {image} .) or push it, then try again",
                 ) from failure
+            except Interrupted:
+                error = f"stopped while {image} was pulled; nothing is changed"
+                raise Interrupted(error) from None
             finally:
                 events(StepEnded(number, len(missing), step, self.clock.now() - began, error))
         return self._with_images(draft) if missing else draft
@@ -157,6 +171,33 @@ class Workspace:
             return tag
         return f"adopted-{min(r.image for r in replicas).rpartition(':')[2][:12]}"
 
+    def unfinished(self, project: str, decision: Decision | None) -> Mapping[str, Any] | None:
+        """The record of the migration that was not seen to end, once a person has decided how it
+        goes on; raises as `migrating.require_decided`."""
+        record = journals.unfinished(self.journal(project).records())
+        told, runs = "", False
+        if record is not None:
+            told, runs = once.told(self._docker, once.container_name(project))
+        require_decided(record, decision, told, runs=runs)
+        return record
+
+    def decide(
+        self, project: str, record: Mapping[str, Any], decision: Decision, who: Mapping[str, str]
+    ) -> None:
+        """Write down what a person decided of this unfinished migration: it is one no more."""
+        facts = {"release": record["release"], "state": decision, **who}
+        self.journal(project).write("migration", record["run"], **facts)
+        once.forget(self._docker, once.container_name(project))
+
+    def require_disk(self, draft: Draft) -> None:
+        """Raise `NoRoom` when releasing `draft` would fill a disk."""
+        place = self.place(draft.project)
+        room.require_disk(self.host, self._docker, place, draft.missing_images)
+
+    def give_way(self, project: str, events: EventSink) -> None:
+        """Make room for a way back, where the disk is full."""
+        room.give_way(self.host, self.place(project), events)
+
     def place(self, project: str) -> Place:
         return Place(f"{self.settings.state_root(self._environ)}/{project}")
 
@@ -179,16 +220,24 @@ class Workspace:
         """The adapters for `bundle`'s project."""
         nginx = self.settings.nginx or NginxSettings()
         place = self.place(bundle.project)
-        return wire(self.host, self.clock, place, bundle, nginx.control_port)
+        return wire(self.host, self.clock, place, bundle, nginx, self.settings.bake)
 
     @contextmanager
-    def locked(self, project: str, purpose: str) -> Iterator[None]:
+    def locked(
+        self,
+        project: str,
+        purpose: str,
+        *,
+        wait_s: float = 0.0,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> Iterator[None]:
         """Hold the project's lock on the host, and remember which folder it belongs to."""
         place = self.place(project)
-        with self.host.lock(place.lock, purpose):
+        with self.host.lock(place.lock, purpose, wait_s=wait_s, on_wait=on_wait):
             known = json.dumps({"folder": self.folder})
             if self.host.read(f"{place.state}/{PROJECT_FILE}") != known:
                 self.host.write(f"{place.state}/{PROJECT_FILE}", known)
+            sweep(self.host, place.nginx)
             yield
 
     def name(self) -> str:

@@ -17,8 +17,9 @@ from typing import Any
 from releasekit.bundle import HealthCheck
 from releasekit.hosts.local import LocalHost, MonotonicClock
 from releasekit.nginx.container import Container, ContainerFacts, Process
+from releasekit.nginx.include import GOOD
 from releasekit.nginx.render import FILE, Peer
-from releasekit.nginx.router import NginxRouter
+from releasekit.nginx.router import Bake, NginxRouter
 from releasekit.observed import Route, Upstream
 from releasekit.ports import Completed
 from releasekit.waiting import wait_until
@@ -86,15 +87,21 @@ def eventually(look: Callable[[], str], deadline_s: float = 15.0) -> float:
     return wait_until(look, deadline_s=deadline_s, clock=CLOCK, longest_pause_s=0.05)
 
 
+def is_reload(argv: Sequence[str]) -> bool:
+    return tuple(argv[-2:]) == ("-s", "reload")
+
+
 class DockerContainer:
     """`Container` with nothing but the docker program."""
 
-    managed_path = f"/etc/nginx/releasekit/{FILE}"
-
-    def __init__(self, name: str, network: str, image: str) -> None:
+    def __init__(
+        self, name: str, network: str, image: str, folder: str = "/etc/nginx/releasekit"
+    ) -> None:
         self.name = name
         self.network = network
         self.image = image
+        self.folder = folder
+        self.managed_path = f"{folder}/{FILE}"
 
     def inspect(self) -> ContainerFacts:
         found = inspect(self.name)
@@ -119,11 +126,19 @@ class DockerContainer:
         if self.inspect().is_running:
             done = self.execute([*argv, "-T"], deadline_s=60)
             return done.stdout + done.stderr
+        return self._tried(argv, managed, "-T")
+
+    def test(self, argv: Sequence[str], managed: str) -> str:
+        said = self._tried(argv, managed, "-t")
+        return "" if GOOD in said else said
+
+    def _tried(self, argv: Sequence[str], managed: str, flag: str) -> str:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / FILE).write_text(managed)
-            mounts = ["--volumes-from", self.name, "-v", f"{folder}:/etc/nginx/releasekit:ro"]
+            mounts = ["--volumes-from", self.name, "-v", f"{folder}:{self.folder}:ro"]
+            there = ["--network", self.network, *mounts]
             ran = subprocess.run(
-                ["docker", "run", "--rm", *mounts, self.image, *argv, "-T"],
+                ["docker", "run", "--rm", *there, self.image, *argv, flag],
                 capture_output=True,
                 text=True,
                 timeout=60,
@@ -144,6 +159,12 @@ class DockerContainer:
             ["docker", "exec", self.name, *argv], capture_output=True, text=True, timeout=deadline_s
         )
         return Completed(done.returncode, done.stdout, done.stderr)
+
+    def lose_reload(self, argv: Sequence[str], *, deadline_s: float) -> Completed:
+        """`execute`, where a reload is asked for and never comes."""
+        if is_reload(argv):
+            return Completed(0, "", "")
+        return DockerContainer.execute(self, argv, deadline_s=deadline_s)
 
     def signal(self, name: str) -> None:
         docker("kill", "--signal", name, self.name)
@@ -225,6 +246,7 @@ class World:
     container: DockerContainer
     folder: Path
     router: NginxRouter = field(init=False)
+    bake: Bake | None = None
 
     def __post_init__(self) -> None:
         self.router = self.new_router(self.container)
@@ -239,7 +261,27 @@ class World:
             CLOCK,
             directory=str(self.folder / "releasekit"),
             control_port=CONTROL_PORT,
+            lock=self.lock,
+            bake=self.bake,
         )
+
+    def second(self) -> NginxRouter:
+        """The router of another project, whose folder the same nginx includes."""
+        folder, first = self.folder / "conf.d" / "second", self.container
+        folder.mkdir()
+        return NginxRouter(
+            LocalHost(os.environ),
+            DockerContainer(first.name, first.network, first.image, "/etc/custom/second"),
+            self.stage.peers,
+            CLOCK,
+            directory=str(folder),
+            control_port=CONTROL_PORT + 1,
+            lock=self.lock,
+        )
+
+    @property
+    def lock(self) -> str:
+        return str(self.folder / "nginx.lock")
 
     @property
     def managed(self) -> Path:

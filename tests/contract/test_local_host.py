@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from releasekit.errors import DeadlineExceeded, HostError, Locked
+from releasekit.errors import DeadlineExceeded, HostError, Interrupted
 from releasekit.hosts.local import LocalHost
 
 
@@ -54,8 +54,56 @@ class TestRun:
 
         assert _is_gone(int(pid_file.read_text()))
 
+    def test_it_can_be_stopped_with_its_children(self, host: LocalHost, tmp_path: Path) -> None:
+        pid_file = tmp_path / "pid"
+        script = f"cat; sleep 300 & echo $! > {pid_file}; wait"
+
+        with pytest.raises(Interrupted):
+            host.run(
+                ["sh", "-c", script],
+                deadline_s=60,
+                is_stopped=lambda: pid_file.exists() and bool(pid_file.read_text()),
+            )
+
+        assert _is_gone(int(pid_file.read_text()))
+
+    def test_what_may_be_stopped_ends_as_ever(self, host: LocalHost) -> None:
+        done = host.run(["cat"], deadline_s=60, stdin="all of it", is_stopped=lambda: False)
+        assert (done.status, done.stdout) == (0, "all of it")
+        with pytest.raises(DeadlineExceeded):
+            host.run(["sleep", "300"], deadline_s=0.5, is_stopped=lambda: False)
+
     def test_foreign_bytes_do_not_break_it(self, host: LocalHost) -> None:
         assert host.run(["printf", r"\377ok"], deadline_s=5).stdout.endswith("ok")
+
+
+class TestRoom:
+    def test_what_is_free_is_told_for_any_path_that_is_there(
+        self, host: LocalHost, tmp_path: Path
+    ) -> None:
+        free, found = host.free(str(tmp_path)), os.statvfs(tmp_path)
+        assert free is not None
+        assert 0 < free.size <= found.f_blocks * found.f_frsize
+        assert free.inodes is None or 0 < free.inodes <= found.f_files
+        assert host.free(str(tmp_path / "missing")) is None
+
+    def test_a_reserve_takes_what_it_says_of_the_disk(
+        self, host: LocalHost, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "state" / "reserve"
+        host.reserve(str(path), 1024**2)
+        status = path.stat()
+        assert status.st_blocks * 512 >= status.st_size == 1024**2
+        assert stat.S_IMODE(status.st_mode) == 0o600
+
+    def test_a_reserve_for_which_there_is_no_room_leaves_nothing(
+        self, host: LocalHost, tmp_path: Path
+    ) -> None:
+        free = host.free(str(tmp_path))
+        assert free is not None
+        with pytest.raises(HostError, match="reserve"):
+            host.reserve(str(tmp_path / "reserve"), 2 * free.size)
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestFiles:
@@ -97,6 +145,26 @@ class TestFiles:
         assert path.read_text() == "old"
         assert host.list_dir(str(tmp_path)) == ("a",)
 
+    @pytest.mark.parametrize("call", ["write(path, 'new')", "copy(__file__, path)"])
+    def test_what_was_left_by_a_kill_is_taken_away_by_the_next_write(
+        self, host: LocalHost, tmp_path: Path, call: str
+    ) -> None:
+        path = tmp_path / "file"
+        path.write_text("old")
+        program = f"""
+import os, pathlib, signal
+from releasekit.hosts.local import LocalHost
+path, __file__ = {str(path)!r}, {__file__!r}
+pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+LocalHost({{}}).{call}
+"""
+        killed = subprocess.run([sys.executable, "-c", program], check=False)
+        assert killed.returncode == -signal.SIGKILL
+        assert path.read_text() == "old"
+        assert len([*tmp_path.iterdir()]) == 2
+        host.write(str(path), "newer")
+        assert [*tmp_path.iterdir()] == [path]
+
     def test_lines_are_appended_privately(self, host: LocalHost, tmp_path: Path) -> None:
         path = tmp_path / "journal"
         host.append(str(path), "1\n")
@@ -104,6 +172,46 @@ class TestFiles:
 
         assert host.read(str(path)) == "1\n2\n"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def test_a_second_name_keeps_the_file_that_is_replaced(
+        self, host: LocalHost, tmp_path: Path
+    ) -> None:
+        """And brings it back, as it was."""
+        file, second = tmp_path / "a", tmp_path / "b"
+        host.write(str(file), "old", mode=0o644)
+        inode = file.stat().st_ino
+
+        host.link(str(file), str(second))
+        host.write(str(file), "new")
+        assert (file.read_text(), second.read_text()) == ("new", "old")
+        host.rename(str(second), str(file))
+
+        assert (file.read_text(), file.stat().st_ino) == ("old", inode)
+        assert host.list_dir(str(tmp_path)) == ("a",)
+
+    @pytest.mark.parametrize("do", [LocalHost.link, LocalHost.rename])
+    def test_a_name_for_nothing_is_an_error_that_says_which(
+        self, host: LocalHost, tmp_path: Path, do: Callable[[LocalHost, str, str], None]
+    ) -> None:
+        with pytest.raises(HostError, match=r"gone -> .*No such file"):
+            do(host, str(tmp_path / "gone"), str(tmp_path / "b"))
+
+    @pytest.mark.parametrize(
+        ("size", "tail"), [(1, "\n"), (3, "\n2\n"), (4, "1\n2\n"), (99, "1\n2\n"), (0, "")]
+    )
+    def test_the_end_of_a_file_is_read_alone(
+        self, host: LocalHost, tmp_path: Path, size: int, tail: str
+    ) -> None:
+        path = str(tmp_path / "journal")
+        assert host.tail(path, size) == ""
+        host.append(path, "1\n2\n")
+        assert host.tail(path, size) == tail
+
+    def test_an_end_that_cuts_a_character_is_read_all_the_same(
+        self, host: LocalHost, tmp_path: Path
+    ) -> None:
+        host.append(str(tmp_path / "journal"), "장\n")
+        assert host.tail(str(tmp_path / "journal"), 2).endswith("\n")
 
     def test_a_copy_keeps_bytes_and_mode(self, host: LocalHost, tmp_path: Path) -> None:
         source = tmp_path / "keystore"
@@ -185,51 +293,6 @@ class TestFiles:
         host.copy(str(tmp_path / "a"), str(tmp_path / "b"))
 
         assert host.read(str(tmp_path / "b")) == "text"
-
-
-class TestLock:
-    def test_the_second_is_told_who_holds_it_and_for_what(
-        self, host: LocalHost, tmp_path: Path
-    ) -> None:
-        path = str(tmp_path / "lock")
-        with host.lock(path, "up 3f2a9c1"):
-            with pytest.raises(Locked, match=f"process {os.getpid()}.*up 3f2a9c1"):
-                with host.lock(path, "rollback"):
-                    pass
-
-        with host.lock(path, "rollback"):
-            pass
-
-    def test_it_dies_with_its_holder(self, host: LocalHost, tmp_path: Path) -> None:
-        path = str(tmp_path / "lock")
-        script = (
-            "import os, sys, time\n"
-            "from releasekit.hosts.local import LocalHost\n"
-            f"with LocalHost(os.environ).lock({path!r}, 'up'):\n"
-            "    print('held', flush=True)\n"
-            "    time.sleep(300)\n"
-        )
-        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as holder:
-            assert holder.stdout
-            assert holder.stdout.readline() == b"held\n"
-            with pytest.raises(Locked), host.lock(path, "up"):
-                pass
-            holder.send_signal(signal.SIGKILL)
-            holder.wait()
-
-            with host.lock(path, "up"):
-                pass
-
-    def test_no_child_inherits_it(self, host: LocalHost, tmp_path: Path) -> None:
-        path = str(tmp_path / "lock")
-        with subprocess.Popen(["sleep", "300"], close_fds=False) as bystander:
-            with host.lock(path, "up"):
-                with subprocess.Popen(["sleep", "300"], close_fds=False) as child:
-                    pass_on = child
-                    child.kill()
-            with host.lock(path, "up"):
-                bystander.kill()
-            pass_on.wait()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -312,11 +312,11 @@ class Shop:
         return {name: container for name, container in self.app().items() if container.is_running}
 
     def files(self) -> dict[str, str]:
-        """The digests of all files of the state, but for the lock, which tells who held it last."""
+        """The digests of all files of the state but the locks, which tell who held them last."""
         return {
             str(path.relative_to(self.state)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(self.state.rglob("*"))
-            if path.is_file() and path.name != "lock"
+            if path.is_file() and path.name not in ("lock", "nginx.lock")
         }
 
     def commit_of(self, container: str) -> str:
@@ -329,6 +329,14 @@ class Shop:
         return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
     # What users see
+
+    @property
+    def lock(self) -> Path:
+        return self.state / self.name / "lock"
+
+    @property
+    def journal(self) -> Path:
+        return self.state / self.name / "journal.jsonl"
 
     @property
     def url(self) -> str:
@@ -400,7 +408,7 @@ class Shop:
                 check=False,
             )
             parts.append(f"--- {name} {container}\n{said.stdout}")
-        for file in (self.nginx_dir / "releasekit.conf", self.nginx_dir.with_name("journal.jsonl")):
+        for file in (self.nginx_dir / "releasekit.conf", self.journal):
             if file.exists():
                 parts += [f"--- {file}", *file.read_text().splitlines()[-lines:]]
         return "\n".join(parts)
@@ -447,17 +455,33 @@ class Running:
 
     def _read_stderr(self) -> None:
         assert self._process.stderr
-        self._complaint += self._process.stderr
+        for line in self._process.stderr:
+            self._complaint.append(line)
+
+    def wait_for_word(self, word: str) -> None:
+        """Return when it has said so to people."""
+
+        def look() -> str:
+            said = "".join(self._complaint)
+            return "" if word in said else f"{word!r} is not in {said!r}"
+
+        wait_until(look, deadline_s=DEADLINE_S, clock=MonotonicClock())
 
     def wait_for_step(self, name: str) -> None:
         """Return when it begins a step of this name."""
+        self.wait_for("step_started", lambda said: said["step"]["step"] == name)
+
+    def wait_for(
+        self, event: str, is_meant: Callable[[dict[str, Any]], bool] = lambda _: True
+    ) -> dict[str, Any]:
+        """The first event of this name that is meant, as soon as it is told."""
         assert self._process.stdout
         for line in self._process.stdout:
             self._lines.append(line)
-            said = json.loads(line)
-            if said["event"] == "step_started" and said["step"]["step"] == name:
-                return
-        raise AssertionError(f"no step {name}: {self.finish()}")
+            said: dict[str, Any] = json.loads(line)
+            if said["event"] == event and is_meant(said):
+                return said
+        raise AssertionError(f"no such {event}: {self.finish()}")
 
     @property
     def pid(self) -> int:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import signal
-from itertools import cycle
 
 import pytest
 
 from tests.e2e.shop import Shop, assert_none_lost, assert_serves, killed
 
 pytestmark = pytest.mark.e2e
-
-STEPS = ("Start", "Route", "ConfirmRoute", "MarkCurrent", "Drain")
 
 
 def test_of_two_releases_at_once_one_is_refused_and_told_by_whom(shop: Shop) -> None:
@@ -43,14 +40,11 @@ def test_a_signal_while_it_waits_brings_everything_back(shop: Shop) -> None:
     assert_serves(shop, shop.first)
 
 
-def test_killed_at_any_step_the_next_run_puts_it_right(shop: Shop) -> None:
+def test_killed_in_its_cutover_a_rollback_puts_it_right_too(shop: Shop) -> None:
     second = shop.commit("Say what is new", headline="Strawberries are here")
+    shop.up(second).ended(0)
     backing = shop.backing()
     with shop.load() as load:
-        for sha, step in zip(cycle((second, shop.first)), STEPS, strict=False):
-            killed(shop, sha, step)
-            shop.up(sha).ended(0)
-            assert_serves(shop, sha)
         killed(shop, shop.first, "ConfirmRoute")
         shop.rollback(second[:8]).ended(0)
         assert_serves(shop, second)

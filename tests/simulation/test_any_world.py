@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(120)
 
 class TestBlueGreen(StrategyContract):
     strategy = BlueGreen()
-    worlds = 140
+    worlds = 95
     options = (
         BlueGreenOptions(),
         BlueGreenOptions(keep_previous="running"),
@@ -27,12 +27,12 @@ class TestBlueGreen(StrategyContract):
 
 class TestRecreate(StrategyContract):
     strategy = Recreate()
-    worlds = 120
+    worlds = 95
 
 
 class TestRolling(StrategyContract):
     strategy = Rolling()
-    worlds = 140
+    worlds = 95
     options = (
         RollingOptions(),
         RollingOptions(max_surge=2, max_unavailable=1),
@@ -44,17 +44,17 @@ class TestRolling(StrategyContract):
 
 class TestBlueGreenBesideOthers(StrategyContract):
     strategy = BlueGreen()
-    worlds = 70
+    worlds = 48
     services: ClassVar = {"worker": RECREATE, "api": ROLLING}
 
 
 class TestRecreateBesideOthers(StrategyContract):
     strategy = Recreate()
-    worlds = 70
+    worlds = 48
     services: ClassVar = {"web": WARM}
 
 
 class TestRollingBesideOthers(StrategyContract):
     strategy = Rolling()
-    worlds = 70
+    worlds = 48
     services: ClassVar = {"web": BLUE_GREEN, "cron": RECREATE}

@@ -4,183 +4,22 @@ worker of the held release runs, and the same command again ends where it should
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from releasekit import holding
-from releasekit import journal as journals
 from releasekit.errors import Interrupted, ReleaseFailed, StepFailed, UsageError
-from releasekit.events import Event, EventSink, StepStarted, ignore
-from releasekit.observed import Observed
-from releasekit.outcome import Outcome
-from releasekit.release import Release
-from releasekit.run import Run
-from releasekit.runner import Downtime, Runner
-from releasekit.strategies.base import Strategy
-from releasekit.strategies.blue_green import BlueGreen
-from releasekit.strategies.mixed import Mix
 from releasekit.strategies.rolling import Rolling
-from releasekit.target import Target
-from releasekit.testing import FakeEngine, FakeRouter, Fault, Killed, Simulator
+from releasekit.testing import Fault, Killed
 from releasekit.testing.world import When
 from tests.simulation.starts import STARTS, A, C, target
+from tests.simulation.verbs import BLUE_GREEN, Shop, assert_serves
 
-BLUE_GREEN, ROLLING = BlueGreen(), Rolling()
+ROLLING = Rolling()
 WHENS: tuple[When, ...] = ("before", "midway", "after")
 HELD = {name: start for name, start in STARTS.items() if "workers" not in name}
 everywhere = pytest.mark.parametrize("start", HELD)
-
-
-def simulated(start: str) -> Simulator:
-    """The world of this name, with the options of the last release in it."""
-    simulator = HELD[start].simulator()
-    simulator.options = next((c.options for _, c in reversed(HELD[start].history)), None)
-    return simulator
-
-
-def assert_serves(simulator: Simulator, release: str, strategy: Strategy, story: str) -> None:
-    assert simulator.current == release, story
-    assert simulator.plan(target(release), strategy).is_empty, story
-    assert simulator.world.lost == [], story
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """A stored release."""
-
-    to: Target
-    project: str = "shop"
-
-    @property
-    def release(self) -> Release:
-        return Release(self.id.partition("~")[0])
-
-    @property
-    def id(self) -> str:
-        return self.to.release
-
-    def target(self) -> Target:
-        return self.to
-
-
-class Site:
-    """A project on a simulated host, for `Run`."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        self.simulator = simulator
-        self.world = simulator.world
-        self.journal = simulator.journal
-        self.store: Any = self
-        simulator.stored[C] = target(C)
-
-    def observe(self) -> Observed:
-        held = journals.held(self.journal.records())
-        return replace(self.simulator.observe(), held=held)
-
-    def load(self, release: str) -> Bundle:
-        return Bundle(self.simulator.stored[release])
-
-    def runner(self, events: EventSink, stop: threading.Event, downtime: Downtime) -> Runner:
-        def heard(event: Event) -> None:
-            events(event)
-            self.world.step += isinstance(event, StepStarted)
-
-        engine, router = FakeEngine(self.world), FakeRouter(self.world)
-        clock = self.world.clock
-        return Runner(engine, router, self.journal, clock, heard, stop.is_set, downtime)
-
-
-class Shop:
-    """The verbs of a project, each in a process of its own."""
-
-    def __init__(self, start: str, strategy: Strategy = BLUE_GREEN) -> None:
-        self.site = Site(simulated(start))
-        self.simulator, self.world = self.site.simulator, self.site.world
-        self.mix = self.simulator.mix(strategy)
-        self.strategy = strategy
-
-    def hold(self, faults: Sequence[Fault] = ()) -> Outcome:
-        run = self._begin("up", faults)
-        site: Any = self.site
-        return run.to(site.load(C), self.mix, site, site.observe(), threading.Event(), hold=True)
-
-    def promote(self, faults: Sequence[Fault] = ()) -> Outcome | None:
-        """None: nothing is held, and no promotion was killed."""
-        records, site = self.site.journal.records(), self.site
-        held = journals.hold(records) or journals.cut_short(records)
-        if held is None:
-            return None
-        run, mix = self._begin("promote", faults), holding.restored(held["strategies"])
-        assert isinstance(mix, Mix)
-        promoted: Any = site
-        bundle = promoted.load(held["release"])
-        return run.to(bundle, mix, promoted, site.observe(), threading.Event())
-
-    def abort(self, faults: Sequence[Fault] = ()) -> Outcome | None:
-        """None: nothing is held."""
-        site: Any = self.site
-        observed = site.observe()
-        if not observed.held:
-            return None
-        run = self._begin("abort", faults)
-        current = site.load(observed.current) if observed.current else None
-        return run.abort(target(C), current, self.mix, site, observed, threading.Event())
-
-    def _begin(self, kind: str, faults: Sequence[Fault]) -> Run:
-        self.world.step, self.world.faults, self.world.is_killed = 0, tuple(faults), False
-        workspace: Any = SimpleNamespace(
-            clock=self.world.clock, site=lambda _: self.site, shows_previews=True
-        )
-        return Run(kind, "shop", Release("c" * 40), workspace, ignore, {"by": "kim"})
-
-    def killed(self, verb: Callable[[Sequence[Fault]], Any], fault: Fault) -> bool:
-        """Whether the verb was killed by this fault: it may have fewer steps."""
-        try:
-            verb([fault])
-        except Killed:
-            return True
-        finally:
-            self.world.faults, self.world.is_killed = (), False
-        return False
-
-    def fails(self, verb: Callable[[Sequence[Fault]], Any], fault: Fault) -> str:
-        """What the verb says when it fails by this fault; "" when it does not."""
-        try:
-            verb([fault])
-        except ReleaseFailed as error:
-            return error.message
-        return ""
-
-    @property
-    def workers(self) -> set[str]:
-        """The names of the held release's workers that run."""
-        there = self.site.observe().of(C)
-        return {
-            replica.name for replica in there if replica.service == "worker" and replica.running
-        }
-
-    def assert_held(self, before: Observed) -> None:
-        after = self.site.observe()
-        routes = [{u.service: u.shares() for u in o.route.upstreams} for o in (before, after)]
-        assert routes[0] == routes[1]
-        assert after.held == C
-        assert after.current == before.current
-        assert self.workers == {r.name for r in before.of(C) if r.running and r.service == "worker"}
-        assert self.world.lost == []
-
-    def assert_as_before(self, before: Observed) -> None:
-        """The release of then serves, and nothing was lost on the way."""
-        after = self.site.observe()
-        assert (after.current, after.held) == (before.current, "")
-        if before.current:
-            assert_serves(self.simulator, before.current, self.strategy, "")
-        if C not in before.committed:
-            assert after.of(C) == ()
-        assert self.world.lost == []
 
 
 def failed() -> StepFailed:
@@ -331,7 +170,7 @@ def test_stopped_on_request_it_is_not_held() -> None:
     shop = Shop("one release")
     before, stop = shop.site.observe(), threading.Event()
     stop.set()
-    run, site = shop._begin("up", ()), shop.site
+    run, site = shop.begin("up", ()), shop.site
     any_site: Any = site
     with pytest.raises(Interrupted, match="aaaaaaa serves as before"):
         run.to(any_site.load(C), shop.mix, any_site, before, stop, hold=True)

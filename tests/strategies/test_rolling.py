@@ -456,7 +456,7 @@ def test_an_nginx_that_looks_no_names_up_needs_no_announcement() -> None:
     golden = """\
 rolling to bbbbbbb; downtime: none
 note: nginx 1.22.1 closes idle keep-alive connections when it reloads: a client that sends on one at that moment loses its request (about 1 in 30 busy keep-alive connections, and far more of clients that do not look before they reuse one); fresh connections lose none. nginx 1.27.4 or later does not have this limit
-note: nginx 1.22.1 does not look names up while it runs: a container that comes back with another address is lost until the next release. nginx 1.27.3 or later finds it
+note: nginx 1.22.1 does not look names up while it runs: a container that comes back with another address, as after a reboot, is lost until the next release. nginx 1.27.3 or later finds it
 1 prepare Start         web x1 of bbbbbbb in green   (1 of 1; the release to serve)
 1 prepare AwaitHealthy  shop-releases-web-green-1   (traffic only for what is proven healthy)
 2 shift   Route         web -> shop-releases-web-green-1   (bbbbbbb is healthy)

@@ -9,15 +9,17 @@ from dataclasses import replace
 import pytest
 
 from releasekit.check import check_plan
-from releasekit.observed import Nginx, Observed, Replica, Upstream
+from releasekit.observed import Backing, Nginx, Observed, Replica, Upstream
 from releasekit.observed import Route as Loaded
 from releasekit.plan import Plan
 from releasekit.steps import (
     Announce,
     AwaitHealthy,
     ConfirmRoute,
+    EnsureBacking,
     MarkCurrent,
     Route,
+    RunOnce,
     Start,
     Step,
     Stop,
@@ -26,7 +28,7 @@ from releasekit.steps import (
 )
 from releasekit.strategies.blue_green import BlueGreen
 from releasekit.strategies.mixed import Mix
-from releasekit.target import Service, Target
+from releasekit.target import Migration, Service, Target
 
 OLD, NEW = "a" * 40 + "~0a", "b" * 40 + "~0b"
 WEB = Service("web", 2, 8080)
@@ -257,6 +259,26 @@ def test_what_is_watched_can_be_taken_back() -> None:
     assert WATCHED in rules(changed(late))
 
 
+@pytest.mark.parametrize(
+    ("previous", "name", "broken"),
+    [
+        (OLD, "shop-releases-web-blue-1", set()),
+        (NEW, "shop-releases-web-blue-1", {WATCHED}),
+        (OLD, "shop-releases-web-blue-9", {WATCHED}),
+    ],
+)
+def test_what_it_is_watched_beside_runs_and_is_of_the_release_before(
+    previous: str, name: str, broken: set[str]
+) -> None:
+    def early(steps: Sequence[Step]) -> Iterable[Step]:
+        for step in steps:
+            if isinstance(step, MarkCurrent):
+                yield replace(watch(), previous=previous, beside=(("web", name),))
+            yield step
+
+    assert rules(changed(early)) == broken
+
+
 def test_a_watch_before_the_old_ones_stop_breaks_no_rule() -> None:
     def early(steps: Sequence[Step]) -> Iterable[Step]:
         for step in steps:
@@ -302,3 +324,66 @@ def test_a_release_of_which_users_ask_nothing_ends_with_an_empty_route() -> None
 
     plan = Mix.single(BlueGreen()).plan(OBSERVED, NOTHING)
     assert "the plan ends at its target" in rules(changed(untouched, plan), to=NOTHING)
+
+
+# A migration
+
+FIRST = "nothing starts before the migration of its release"
+ONCE = "a migration runs once, and only the target's own"
+BACKED = "a migration has its backing services"
+UNNOTICED = "a migration comes before anything that users notice"
+MIGRATING = replace(target(), migration=Migration("web"), backing=("db",))
+WITH_DB = replace(OBSERVED, backing=(Backing("db", "id-db"),))
+MIGRATED = Mix.single(BlueGreen()).plan(WITH_DB, MIGRATING)
+
+
+def is_once(step: Step) -> bool:
+    return isinstance(step, RunOnce)
+
+
+def broken(change: Change, observed: Observed = WITH_DB) -> set[str]:
+    return rules(changed(change, MIGRATED), observed, MIGRATING)
+
+
+def test_a_plan_that_migrates_first_breaks_no_rule() -> None:
+    assert [type(step) for step in MIGRATED.steps[:2]] == [RunOnce, Start]
+    assert broken(lambda steps: steps) == set()
+
+
+def test_nothing_starts_before_it() -> None:
+    assert broken(earlier(started("web"), than=is_once)) == {FIRST}
+
+
+def test_a_plan_without_it_ends_nowhere() -> None:
+    without = broken(lambda steps: [step for step in steps if not is_once(step)])
+    assert without == {FIRST, "the plan ends at its target"}
+
+
+def test_it_runs_once() -> None:
+    assert broken(lambda steps: [steps[0], *steps]) == {ONCE}
+
+
+def test_it_runs_only_while_it_is_due() -> None:
+    assert broken(lambda steps: steps, replace(WITH_DB, migrated=frozenset({NEW}))) == {ONCE}
+    committed = replace(WITH_DB, committed=frozenset({OLD, NEW}))
+    assert broken(lambda steps: steps, committed) == {ONCE}
+
+
+def test_it_is_the_targets_own() -> None:
+    def others(steps: Sequence[Step]) -> Iterable[Step]:
+        return (replace(s, release=OLD) if isinstance(s, RunOnce) else s for s in steps)
+
+    assert broken(others) == {ONCE}
+
+
+def test_its_backing_services_are_there() -> None:
+    down = replace(OBSERVED, backing=(Backing("db", "id-db", running=False),))
+    assert broken(lambda steps: steps, down) == {BACKED}
+    ensure = EnsureBacking(("db",), "not running")
+    assert broken(lambda steps: [ensure, *steps], down) == set()
+    assert broken(lambda steps: [steps[0], ensure, *steps[1:]], down) == {BACKED}
+
+
+def test_users_notice_nothing_before_it() -> None:
+    pause = Watch(NEW, (), 1.0, "for a coffee")
+    assert broken(lambda steps: [pause, *steps]) == {UNNOTICED}

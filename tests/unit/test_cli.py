@@ -28,7 +28,15 @@ from releasekit.cli import main
 from releasekit.cli.json_lines import facts, failure, plain
 from releasekit.forecast import Forecast
 from releasekit.observed import Backing, Health, Nginx, Observed, Replica, Route, Upstream
-from releasekit.outcome import HeldReplica, HistoryEntry, Hold, Outcome, Preview, Status
+from releasekit.outcome import (
+    Freeze,
+    HeldReplica,
+    HistoryEntry,
+    Hold,
+    Outcome,
+    Preview,
+    Status,
+)
 from releasekit.plan import Plan
 from releasekit.release import Release
 from releasekit.steps import AwaitHealthy, MarkCurrent
@@ -75,7 +83,10 @@ NEVER = errors.NeverHealthy(
 )
 FAILED = errors.ReleaseFailed("3f2a9c1 was not released", reason=NEVER, serving=OLD, hint="fix it")
 
+FREEZE = Freeze("kim", "ci-7", "2026-11-20T06:15:09+00:00", "inventory until Monday")
+
 ALL_EVENTS: tuple[events.Event, ...] = (
+    events.LockAwaited("locked by kim from ci-7 (process 7): up 1b2c3d4, since today", 299.87),
     events.RunStarted("run-1", "up", "shop", NEW, SUBJECT),
     events.PlanMade(PLAN),
     events.StepStarted(1, 2, STEP),
@@ -116,8 +127,10 @@ class FakeProject:
         strategy: str | None = None,
         options: Mapping[str, Any] | None = None,
         hold: bool = False,
+        migration: str | None = None,
     ) -> Forecast:
-        self._do("plan", release.tag, strategy, options, *(["hold"] if hold else []))
+        asked = [*(["hold"] if hold else []), *([migration] if migration else [])]
+        self._do("plan", release.tag, strategy, options, *asked)
         return self.forecast
 
     def up(
@@ -127,18 +140,38 @@ class FakeProject:
         strategy: str | None = None,
         options: Mapping[str, Any] | None = None,
         hold: bool = False,
+        migration: str | None = None,
+        ignore_memory: bool = False,
+        adopt: bool = False,
+        wait: float = 0.0,
         stop: threading.Event | None = None,
     ) -> Outcome:
-        return self._run("up", release.tag, strategy, options, *(["hold"] if hold else []), stop)
+        given = (("hold", hold), ("adopt", adopt), ("tight", ignore_memory))
+        flags = [name for name, is_set in given if is_set]
+        more = [*flags, *([migration] if migration else []), *_waiting(wait)]
+        return self._run("up", release.tag, strategy, options, *more, stop)
 
-    def promote(self, *, stop: threading.Event | None = None) -> Outcome:
-        return self._run("promote", stop)
+    def promote(self, *, wait: float = 0.0, stop: threading.Event | None = None) -> Outcome:
+        return self._run("promote", *_waiting(wait), stop)
 
-    def abort(self, *, stop: threading.Event | None = None) -> Outcome:
-        return self._run("abort", stop)
+    def abort(self, *, wait: float = 0.0, stop: threading.Event | None = None) -> Outcome:
+        return self._run("abort", *_waiting(wait), stop)
 
-    def rollback(self, to: str | None = None, *, stop: threading.Event | None = None) -> Outcome:
-        return self._run("rollback", to, stop)
+    def rollback(
+        self, to: str | None = None, *, wait: float = 0.0, stop: threading.Event | None = None
+    ) -> Outcome:
+        return self._run("rollback", to, *_waiting(wait), stop)
+
+    def recover(self, *, wait: float = 0.0, stop: threading.Event | None = None) -> Outcome:
+        return self._run("recover", *_waiting(wait), stop)
+
+    def lock(self, message: str) -> Freeze:
+        self._do("lock", message)
+        return FREEZE
+
+    def unlock(self) -> Freeze | None:
+        self._do("unlock")
+        return FREEZE
 
     def status(self) -> Status:
         self._do("status")
@@ -158,6 +191,10 @@ class FakeProject:
         type(self).asked.append(asked)
         if self.trouble is not None:
             raise self.trouble
+
+
+def _waiting(wait: float) -> list[str]:
+    return [f"waits {wait:g} s"] if wait else []
 
 
 def in_trouble(error: BaseException) -> type[FakeProject]:
@@ -211,14 +248,39 @@ def lines(text: str) -> list[dict[str, Any]]:
             [("release", "3f2a", True), ("plan", NEW[:40], "recreate", {"steps": [5, 50]})],
         ),
         (["up", "--hold"], [("release", None, False), ("up", NEW[:40], None, {}, "hold")]),
+        (["up", "--adopt"], [("release", None, False), ("up", NEW[:40], None, {}, "adopt")]),
         (
             ["up", "--hold", "--plan"],
             [("release", None, False), ("plan", NEW[:40], None, {}, "hold")],
+        ),
+        (
+            ["up", "--migration", "done"],
+            [("release", None, False), ("up", NEW[:40], None, {}, "done")],
+        ),
+        (
+            ["up", "--plan", "--migration", "again"],
+            [("release", None, False), ("plan", NEW[:40], None, {}, "again")],
+        ),
+        (
+            ["up", "--ignore-memory"],
+            [("release", None, False), ("up", NEW[:40], None, {}, "tight")],
         ),
         (["promote"], [("promote",)]),
         (["abort"], [("abort",)]),
         (["rollback"], [("rollback", None)]),
         (["rollback", "1b2c"], [("rollback", "1b2c")]),
+        (["recover"], [("recover",)]),
+        (["recover", "--wait", "1h"], [("recover", "waits 3600 s")]),
+        (
+            ["up", "--wait", "5m"],
+            [("release", None, False), ("up", NEW[:40], None, {}, "waits 300 s")],
+        ),
+        (["promote", "--wait", "5m"], [("promote", "waits 300 s")]),
+        (["abort", "--wait", "5m"], [("abort", "waits 300 s")]),
+        (["rollback", "1b2c", "--wait", "30"], [("rollback", "1b2c", "waits 30 s")]),
+        (["lock", "-m", "until Monday"], [("lock", "until Monday")]),
+        (["lock", "--message", "until Monday"], [("lock", "until Monday")]),
+        (["unlock"], [("unlock",)]),
         (["status"], [("status",), ("history",)]),
         (["history"], [("history",)]),
     ],
@@ -245,7 +307,54 @@ def test_an_option_without_name_or_value_is_refused_before_anything_is_asked(sai
     assert FakeProject.asked == []
 
 
-@pytest.mark.parametrize("verb", ["up", "promote", "abort", "rollback"])
+@pytest.mark.parametrize("verb", ["up", "promote", "abort", "rollback", "recover"])
+@pytest.mark.parametrize("said", ["soon", "-1", "", "25h"])
+def test_a_wait_that_is_no_duration_is_refused_before_anything_is_asked(
+    verb: str, said: str
+) -> None:
+    FakeProject.asked = []
+
+    result = run(verb, "--wait", said)
+
+    assert result.exit_code == 2
+    assert 'error: --wait must be "500ms", "15s", "2m", "1h"' in result.stderr
+    assert FakeProject.asked == []
+
+
+def test_a_lock_by_hand_says_why() -> None:
+    FakeProject.asked = []
+
+    assert run("lock").exit_code == 2
+    assert FakeProject.asked == []
+
+
+def test_a_lock_by_hand_is_told_and_so_is_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    what = "locked by kim from ci-7 since 2026-11-20 06:15 UTC: inventory until Monday"
+    locked, unlocked = run("lock", "-m", "x"), run("unlock")
+    assert locked.stderr.splitlines() == [
+        f"✓ {what}",
+        "next: releasekit unlock, when that is over",
+    ]
+    assert unlocked.stderr.splitlines() == [f"✓ not locked by hand any more: it was {what}"]
+    assert locked.stdout == unlocked.stdout == ""
+    frozen = lines(run("lock", "-m", "x", "--json").stdout)[0]["frozen"]
+    assert frozen == dataclasses.asdict(FREEZE)
+    assert lines(run("unlock", "--json").stdout)[0]["was"] == frozen
+
+    monkeypatch.setattr(FakeProject, "unlock", lambda self: None)
+    assert "nobody had locked it by hand" in run("unlock").stderr
+    assert lines(run("unlock", "--json").stdout)[0]["was"] is None
+
+
+def test_who_waits_for_another_run_is_told_for_whose() -> None:
+    first = run("up", "--wait", "5m").stderr.splitlines()[0]
+
+    assert first == (
+        "locked by kim from ci-7 (process 7): up 1b2c3d4, since today; waiting, 4 min 59 s at most"
+    )
+
+
+@pytest.mark.parametrize("verb", ["up", "promote", "abort", "rollback", "recover"])
 def test_a_run_can_be_stopped(verb: str) -> None:
     run(verb)
 
@@ -254,7 +363,10 @@ def test_a_run_can_be_stopped(verb: str) -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    ["release", "plan", "up", "promote", "abort", "rollback", "status", "history", "load"],
+    [
+        *("release", "plan", "up", "promote", "abort", "rollback", "recover", "lock", "unlock"),
+        *("status", "history", "load"),
+    ],
 )
 def test_the_fake_takes_what_the_project_takes(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "releasekit.project")
@@ -270,7 +382,7 @@ def test_a_release_tells_its_progress_on_stderr_and_nothing_on_stdout() -> None:
     result = run("up")
 
     assert result.stdout == ""
-    assert result.stderr.splitlines()[0] == f"shop: releasing 3f2a9c1 ({SUBJECT}) with blue-green"
+    assert result.stderr.splitlines()[1] == f"shop: releasing 3f2a9c1 ({SUBJECT}) with blue-green"
     assert "prepare AwaitHealthy  shop-releases-web-blue-1" in result.stderr
     assert "warning: nginx 1.22 cannot spare idle clients" in result.stderr
     assert "✓ 3f2a9c1 serves; 8.4 s, no downtime; previous 1b2c3d4" in result.stderr
@@ -358,7 +470,10 @@ def test_every_command_and_option_has_help() -> None:
         assert [p.name for p in command.params if not p.help] == []
 
 
-@pytest.mark.parametrize("verb", ["up", "plan", "rollback", "status", "history", "strategies"])
+@pytest.mark.parametrize(
+    "verb",
+    ["up", "plan", "rollback", "recover", "lock", "unlock", "status", "history", "strategies"],
+)
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_of_a_verb_shows_examples(verb: str, option: str) -> None:
     result = run(verb, option)
@@ -381,7 +496,9 @@ EXIT_CODES = {
     "UnknownRelease": 2,
     "AmbiguousRelease": 2,
     "DirtyTree": 2,
+    "NoRoom": 2,
     "Held": 2,
+    "ForeignChange": 2,
     "StrategyError": 2,
     "UnsafePlan": 2,
     "EngineError": 2,
@@ -394,7 +511,9 @@ EXIT_CODES = {
     "RouteRefused": 1,
     "ReleaseFailed": 1,
     "NeedsPerson": 3,
+    "MigrationUnfinished": 3,
     "Locked": 4,
+    "Frozen": 4,
     "Interrupted": 130,
 }
 
@@ -526,6 +645,7 @@ HEAD = ["schema", "event"]
 RESULT = [*HEAD, "command", "result", "exit_code"]
 STEP_KEYS = ["phase", "step", "what", "cause"]
 EVENT_KEYS = {
+    "lock_awaited": [*HEAD, "holder", "left_s"],
     "run_started": [*HEAD, "run", "kind", "project", "release", "subject"],
     "plan_made": [*HEAD, "plan"],
     "step_started": [*HEAD, "number", "total", "step"],
@@ -565,6 +685,8 @@ def test_json_of_steps_is_the_plans() -> None:
     [
         (["plan"], list(FORECAST.to_dict())),
         (["up", "--plan"], list(FORECAST.to_dict())),
+        (["lock", "-m", "x"], ["frozen"]),
+        (["unlock"], ["was"]),
         (["status"], ["status"]),
         (["history"], ["history"]),
         (["strategies"], ["strategies"]),
@@ -603,6 +725,9 @@ def test_json_of_status_keeps_its_keys() -> None:
         ],
         "problems": ["backing service queue does not run"],
         "held": None,
+        "degraded": False,
+        "frozen": None,
+        "running": "",
         "subject": SUBJECT,
     }
 
@@ -744,7 +869,7 @@ def stderr_until(process: subprocess.Popen[str], text: str) -> str:
     return told
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("verb", ["up", "rollback"])
 def test_the_first_signal_asks_the_run_to_end_well(number: int, verb: str) -> None:
     with spawn(verb, env={"FAKE": "stops"}) as process:
@@ -752,7 +877,8 @@ def test_the_first_signal_asks_the_run_to_end_well(number: int, verb: str) -> No
         process.send_signal(number)
         told = stderr_until(process, "error: ")
 
-        assert "stopping: bringing the previous release back (again: leave at once)\n" in told
+        assert "stopping: bringing the previous release back" in told
+        assert "(again: leave at once)\n" in told
         assert "error: stopped" in told
         assert process.wait(60) == 130
 
@@ -882,6 +1008,26 @@ def test_a_log_needs_no_rich() -> None:
 
     assert "releasekit.cli.render" in out.split()
     assert "rich" not in out.split()
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("releasekit ", ["lock", "recover", "unlock"]),
+        ("releasekit rec", ["recover"]),
+        ("releasekit rollback --w", ["--wait"]),
+    ],
+)
+def test_completion_knows_the_verbs_and_their_options(typed: str, offered: list[str]) -> None:
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = subprocess.run(
+        [sys.executable, "-c", "from releasekit.cli import main; main([])"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **COMPLETING, **words},
+    )
+
+    assert {*offered} <= {*done.stdout.split()}
 
 
 def test_completion_knows_the_strategies() -> None:

@@ -32,7 +32,7 @@ from releasekit.observed import (
     Upstream,
 )
 from releasekit.observed import Route as Served
-from releasekit.outcome import HeldReplica, HistoryEntry, Hold, Outcome, Preview, Status
+from releasekit.outcome import Freeze, HeldReplica, HistoryEntry, Hold, Outcome, Preview, Status
 from releasekit.plan import Plan
 from releasekit.steps import (
     AwaitHealthy,
@@ -203,6 +203,18 @@ DONE = Outcome("released", NEW, OLD, "blue-green", "run-1", 8.44)
         (replace(DONE, previous=""), ["✓ 3f2a9c1 serves; 8.4 s, no downtime"]),
         (replace(DONE, result="nothing-to-do", previous=NEW), ["✓ nothing to do: 3f2a9c1 serves"]),
         (replace(DONE, result="nothing-to-do"), ["✓ nothing to do: 3f2a9c1 is held already"]),
+        (
+            replace(DONE, result="nothing-to-do", release="", previous=""),
+            ["✓ nothing to do: nothing was ever released here"],
+        ),
+        (
+            replace(DONE, result="recovered", release="", previous=""),
+            ["✓ what was left is gone: nothing was ever released here"],
+        ),
+        (
+            replace(DONE, result="recovered", previous=NEW, downtime_s=None),
+            ["✓ 3f2a9c1 serves; 8.4 s, no downtime"],
+        ),
         (
             replace(DONE, result="held"),
             [
@@ -390,6 +402,19 @@ def test_status_shows_replicas_route_nginx_backing_and_problems(
         "nginx: 1.27.4 running (old workers still serve)",
         "backing: db running",
         "problem: shop-worker-1 does not run",
+    ]
+
+
+def test_status_tells_of_a_run_that_goes_on_and_of_a_lock_by_hand(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    frozen = Freeze("kim", "ci-7", "2026-11-20T06:15:09+00:00", "inventory until Monday")
+    running = "locked by lee from ci-8 (process 7): up 3f2a9c1, since today"
+    tables.show_status(replace(STATUS, frozen=frozen, running=running), "")
+
+    assert shown(capsys)[1:3] == [
+        f"a run goes on: {running}",
+        "locked by kim from ci-7 since 2026-11-20 06:15 UTC: inventory until Monday",
     ]
 
 

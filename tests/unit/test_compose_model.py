@@ -671,3 +671,21 @@ class TestTransforms:
             },
             "volumes": {"media": {"name": "shop_media", "driver_opts": {"type": "nfs"}}},
         }
+
+
+@pytest.mark.parametrize(
+    ("service", "comes_back"),
+    [
+        ({}, False),
+        ({"restart": "no"}, False),
+        ({"restart": "on-failure:3"}, False),
+        ({"restart": "always"}, True),
+        ({"restart": "unless-stopped"}, True),
+        ({"deploy": {"restart_policy": {}}}, True),
+        ({"deploy": {"restart_policy": {"condition": "on-failure"}}, "restart": "always"}, False),
+    ],
+)
+def test_what_docker_starts_again_after_a_reboot(
+    service: dict[str, object], comes_back: bool
+) -> None:
+    assert models.comes_back({"services": {"web": service}}, "web") is comes_back

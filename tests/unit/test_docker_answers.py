@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from releasekit.baking import Whereabouts
 from releasekit.bundle import Bundle, BundledService, BundleStore, HealthCheck
 from releasekit.compose.docker import Docker, compose_argv, version_tuple
 from releasekit.compose.engine import ComposeEngine
@@ -160,6 +162,7 @@ class Script(FakeHost):
         stdin: str = "",
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        is_stopped: Callable[[], bool] | None = None,
     ) -> Completed:
         self.asked.append(list(argv))
         found = (answer for word, answer in self.answers.items() if word in argv)
@@ -318,6 +321,24 @@ def test_a_restart_begins_the_time_anew() -> None:
     assert worker.probe(0.1, started=1).is_healthy
 
 
+def test_every_start_is_a_run_of_its_own() -> None:
+    worker = Settling()
+    runs = [worker.probe().run, worker.probe(5.0).run, worker.probe(started=1).run]
+    assert runs[0] == runs[1] != runs[2]
+    assert worker.probe(started=1, key="b").run not in runs
+
+
+def test_a_container_is_found_at_all_its_addresses_since_it_was_started() -> None:
+    host = Script()
+    engine = ComposeEngine(host, Docker(host), BundleStore(host, "/r"), FakeClock(), bundle())
+    networks = {"a": {"IPAddress": "10.1.0.2"}, "b": {"IPAddress": "10.2.0.2"}, "c": {}}
+    state = {"Status": "running", "StartedAt": "2026-11-20T06:15:00Z"}
+    facts = {"Id": "a", "Name": "/web-1", "State": state, "NetworkSettings": {"Networks": networks}}
+    host.answers = {"inspect": containers(facts)}
+    since = datetime(2026, 11, 20, 6, 15, tzinfo=UTC).timestamp()
+    assert engine.whereabouts(["web-1"]) == (Whereabouts(("10.1.0.2", "10.2.0.2"), since),)
+
+
 def test_another_container_of_the_same_name_begins_the_time_anew() -> None:
     worker = Settling()
     worker.probe()
@@ -397,3 +418,40 @@ def test_a_half_stored_release_is_none() -> None:
     host.files |= {"/r/1~a/bundle.json": "{}", "/r/2~b/files/shop.conf": ""}
 
     assert BundleStore(host, "/r").ids() == ("1~a",)
+
+
+def test_what_is_stopped_is_started_by_no_reboot() -> None:
+    """Docker starts what restarts `always` with itself, stopped or not."""
+    policies = {"a": "always", "b": "unless-stopped", "c": ""}
+    items = [
+        {"Id": key, "Name": f"/{key}", "HostConfig": {"RestartPolicy": {"Name": policy}}}
+        for key, policy in policies.items()
+    ]
+    listed = Completed(0, "".join(f"{key} shop\n" for key in policies), "")
+    host = Script(ls=listed, inspect=containers(*items))
+    observer = engine(host)
+    observer.observe()
+
+    observer.stop([*policies])
+
+    changes = [argv[2:] for argv in host.asked if {"update", "stop"} & {*argv}]
+    assert changes == [["update", "--restart=unless-stopped", "a"], ["stop", "a", "b", "c"]]
+
+
+def test_what_this_run_does_is_no_change_by_others() -> None:
+    """Nor what becomes of nginx, which is asked itself."""
+    label = "com.docker.compose.service"
+    items = [
+        {"Id": key, "Name": f"/{name}", "Config": {"Labels": {label: service}}}
+        for key, name, service in (("a", "web", "web"), ("n", "nginx", "nginx"))
+    ]
+    host = Script(ls=Completed(0, "a shop\nn shop\n", ""), inspect=containers(*items))
+    observer = engine(host)
+    observer.observe()
+    shown = "s\tstranger\tshop\t\tcache\nn2\tnginx\tshop\t\tnginx\no\tother\tother\t\tweb\n"
+    gone = Completed(1, "[]", "Error: No such container: a")
+    host.answers = {"ls": Completed(0, shown, ""), "inspect": gone}
+
+    assert observer.changed() == ("web was removed", "stranger was created")
+    observer.stop(["a"])
+    assert observer.changed() == ("stranger was created",)

@@ -30,7 +30,7 @@ from releasekit.strategies.blue_green import BlueGreen
 from releasekit.strategies.mixed import Mix
 from releasekit.strategies.recreate import Recreate
 from releasekit.strategies.rolling import Rolling, RollingOptions
-from releasekit.target import Service, Target
+from releasekit.target import Migration, Service, Target
 from tests.strategies.shop import (
     BLUE_A,
     EMPTY_HOST,
@@ -282,6 +282,12 @@ def test_rolling_needs_only_its_surge() -> None:
 
 def test_recreate_never_runs_both() -> None:
     assert memory(RECREATE, BLUE_A.observed, target(B), LIMITS) == ()
+
+
+def test_a_migration_runs_beside_what_serves() -> None:
+    to = replace(target(B), migration=Migration("web"))
+
+    assert memory(RECREATE, BLUE_A.observed, to, LIMITS) == (MemoryShare("web", 1, 256, "limit"),)
 
 
 def test_recreate_with_more_replicas_needs_what_is_more() -> None:
@@ -654,6 +660,8 @@ def test_as_json_a_forecast_has_the_keys_that_were_promised() -> None:
             {"service": "nginx", "state": "as it is"},
             {"service": "queue", "state": "starts"},
         ],
+        "edited": "",
+        "stay_down": [],
         "pulls": ["shop:2"],
     }
 
@@ -668,3 +676,17 @@ def test_what_is_not_known_is_null() -> None:
         "fits": None,
         "services": [],
     }
+
+
+def test_what_somebody_edited_is_a_section_of_its_own() -> None:
+    shown = sections(replace(FORECAST, edited="-a\n+b"))["edited"]
+
+    assert "`up --adopt`" in shown[0]
+    assert shown[1:] == ("-a", "+b")
+
+
+def test_what_no_reboot_brings_back_is_told() -> None:
+    effects = sections(replace(FORECAST, stay_down=("web", "nginx")))["effects"]
+
+    said = "nothing starts web, nginx again: no `restart: unless-stopped`"
+    assert any(line.split(None, 1) == ["reboot", said] for line in effects)

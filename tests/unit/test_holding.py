@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from releasekit.check import check_plan
+from releasekit.check import check_plan, checked_plan
 from releasekit.errors import Held, StrategyError, UsageError
 from releasekit.holding import (
     dropped,
@@ -18,8 +18,9 @@ from releasekit.holding import (
     require_free,
     require_spare,
     restored,
+    unheld,
 )
-from releasekit.observed import Route, Upstream
+from releasekit.observed import Observed, Replica, Route, Upstream
 from releasekit.plan import Plan
 from releasekit.steps import Announce, AwaitHealthy, Start
 from releasekit.strategies import registry
@@ -365,3 +366,31 @@ def test_a_service_that_may_not_overlap_does_not_stand_in_the_way_of_a_hold() ->
     plan = planned(GREEN_B, to=target(C, WEB, worker))
     assert [step.replicas for step in plan.steps if isinstance(step, Start)] == [(("web", 1),)]
     assert plan.downtime == ()
+
+
+def test_as_if_nothing_were_held_its_replicas_and_its_preview_are_not_there() -> None:
+    nothing = BLUE_A.observed
+    assert nothing.nginx
+    assert unheld(nothing) == nothing
+    there = Replica("web", "green", WEB_B, C, "c9")
+    shown = tuple(replace(each, preview=(WEB_B,)) for each in nothing.route.upstreams)
+    holding = replace(
+        nothing,
+        held=C,
+        replicas=(*nothing.replicas, there),
+        nginx=replace(nothing.nginx, loaded=Route(shown, "7", "5ec4e7")),
+    )
+    seen = unheld(holding)
+    assert seen.replicas == nothing.replicas
+    assert seen.route.upstreams == nothing.route.upstreams
+    assert planned_to_current(seen).is_empty
+
+
+def planned_to_current(observed: Observed) -> Plan:
+    return checked_plan(Mix.single(BlueGreen()), observed, target(observed.current))
+
+
+def test_what_users_get_already_is_there_held_or_not() -> None:
+    promoted = replace(GREEN_B.observed, held=B)
+    assert unheld(promoted).routed() == promoted.routed()
+    assert unheld(promoted).route.names == promoted.route.names

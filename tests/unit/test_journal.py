@@ -8,16 +8,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from releasekit.chain import SCHEMA
 from releasekit.journal import (
-    SCHEMA,
     Journal,
     committed,
     cut_short,
+    degraded,
     ever_committed,
     held,
     history,
     hold,
+    migrated,
+    open_run,
     strategies_of,
+    unfinished,
 )
 from releasekit.testing import FakeClock, FakeHost
 
@@ -48,29 +52,54 @@ def rollback(journal: Journal, release: str) -> str:
     return run(journal, release, "rollback")
 
 
+def fail(journal: Journal, result: str) -> None:
+    """A run that ends like this."""
+    journal.write("begin", f"run-{result}", kind="up", release=B)
+    journal.write("end", f"run-{result}", result=result, reason="not healthy")
+
+
+@pytest.mark.parametrize("result", ["released", "nothing-to-do", "failed", "aborted"])
+def test_a_run_whose_way_back_failed_counts_until_one_ends_otherwise(
+    journal: Journal, result: str
+) -> None:
+    run(journal, A)
+    assert degraded(journal.records()) is None
+    fail(journal, "degraded")
+    assert degraded(journal.records()) == "not healthy"
+    journal.write("begin", "killed", kind="up", release=C)
+    assert degraded(journal.records()) == "not healthy"
+    fail(journal, result)
+    assert degraded(journal.records()) is None
+
+
 # Records
 
 
 def test_what_is_written_is_read_back_in_order(journal: Journal) -> None:
     journal.write("begin", "run-1", release=A, subject="장바구니")
     journal.write("end", "run-1", result="released")
-    assert journal.records() == (
-        {
-            "schema": 1,
-            "event": "begin",
-            "run": "run-1",
-            "at": "2026-01-01T00:00:00+00:00",
-            "release": A,
-            "subject": "장바구니",
-        },
-        {
-            "schema": 1,
-            "event": "end",
-            "run": "run-1",
-            "at": "2026-01-01T00:00:00+00:00",
-            "result": "released",
-        },
-    )
+    first, second = journal.records()
+    at = "2026-01-01T00:00:00+00:00"
+    assert first == {
+        "schema": SCHEMA,
+        "seq": 1,
+        "prev": "",
+        "event": "begin",
+        "run": "run-1",
+        "at": at,
+        "release": A,
+        "subject": "장바구니",
+    }
+    assert len(second["prev"]) == 32
+    assert second == {
+        "schema": SCHEMA,
+        "seq": 2,
+        "prev": second["prev"],
+        "event": "end",
+        "run": "run-1",
+        "at": at,
+        "result": "released",
+    }
 
 
 def test_each_record_is_one_line_that_people_can_read(journal: Journal, host: FakeHost) -> None:
@@ -99,6 +128,10 @@ def test_no_journal_yet_has_no_records(journal: Journal) -> None:
         '{"schema": 1, "event": "begin", "run": ["list"]}',
         '{"schema": 1, "event": "commit", "run": "run-0"}',
         '{"schema": 2, "event": "commit", "run": "run-0", "release": "z"}',
+        '{"schema": 2, "seq": "7", "prev": "", "event": "commit", "run": "run-0", "release": "z"}',
+        '{"schema": 2, "seq": 7, "prev": 0, "event": "commit", "run": "run-0", "release": "z"}',
+        '{"schema": 3, "event": "commit", "run": "run-0", "release": "z"}',
+        '{"schema": true, "event": "commit", "run": "run-0", "release": "z"}',
         '{"event": "commit", "run": "run-0", "release": "z"}',
         '{"schema": 1, "event": "commit", "run": "run-0", "rel',
         "\x00\x00\x00\x00",
@@ -114,11 +147,12 @@ def test_a_line_that_is_torn_or_foreign_is_passed_over(
     assert len(history(journal.records())) == 2
 
 
+@pytest.mark.parametrize("glued", ["", '{"schema": 1, "event": "step", "run": "run-9"}\n'])
 def test_a_record_after_one_that_was_torn_by_a_power_cut_is_not_lost_with_it(
-    journal: Journal, host: FakeHost
+    journal: Journal, host: FakeHost, glued: str
 ) -> None:
     run(journal, A)
-    host.append(PATH, '{"schema": 1, "event": "step", "run": "run-9", "wha')
+    host.append(PATH, '{"schema": 1, "event": "step", "run": "run-9", "wha' + glued)
     run(journal, B)
     assert committed(journal.records()) == (A, B)
     assert strategies_of(journal.records(), B) == ("blue-green", {})
@@ -137,6 +171,7 @@ def test_no_text_in_a_record_can_break_it_or_forge_another(
     first, second = journal.records()
     assert (first["subject"], first["facts"]) == (subject, facts)
     assert (first["schema"], second["release"]) == (SCHEMA, A)
+    assert journal.read().is_whole
 
 
 # What was committed to
@@ -357,3 +392,53 @@ def test_steps_and_commits_are_no_entries(journal: Journal) -> None:
     run(journal, A)
     journal.write("step", "run-0", state="begin", step="Start")
     assert len(history(journal.records())) == 1
+
+
+# The run that is open
+
+
+def test_a_run_that_has_no_end_is_unfinished_until_it_has_one_or_another_begins(
+    journal: Journal,
+) -> None:
+    assert open_run(journal.records()) is None
+    run(journal, A)
+    assert open_run(journal.records()) is None
+    journal.write("begin", "run-7", kind="up", release=B)
+    journal.write("step", "run-7", state="begin")
+    opened = open_run(journal.records())
+    assert opened is not None
+    assert opened["release"] == B
+    journal.write("end", "run-6", result="released")
+    assert open_run(journal.records()) == opened
+    run(journal, C)
+    assert open_run(journal.records()) is None
+    journal.write("begin", "run-8", kind="up", release=B)
+    journal.write("end", "run-8", result="killed")
+    assert open_run(journal.records()) is None
+
+
+# Migrations
+
+
+def test_a_release_has_migrated_once_that_is_recorded_as_done(journal: Journal) -> None:
+    for release, state in ((A, "done"), (B, "failed"), (C, "begins")):
+        journal.write("migration", "run-1", release=release, state=state)
+    assert migrated(journal.records()) == {A}
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "again"])
+def test_a_migration_without_an_end_is_unfinished(journal: Journal, state: str) -> None:
+    assert unfinished(journal.records()) is None
+    journal.write("migration", "run-1", release=A, state="begins")
+    found = unfinished(journal.records())
+    assert found is not None
+    assert found["release"] == A
+    rollback(journal, B)
+    assert unfinished(journal.records()) == found
+    journal.write("migration", "run-1", release=A, state=state)
+    assert unfinished(journal.records()) is None
+
+
+def test_a_record_of_a_migration_that_does_not_say_whose_is_passed_over(journal: Journal) -> None:
+    journal.write("migration", "run-1", state="begins")
+    assert unfinished(journal.records()) is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from releasekit.nginx.include import include_problem, preview_problem
+from releasekit.nginx.include import include_problem, log_problem, preview_problem
 
 PATH = "/etc/nginx/releasekit/releasekit.conf"
 GOOD = "nginx: configuration file /etc/nginx/nginx.conf test is successful\n"
@@ -105,3 +105,23 @@ def test_a_preview_that_nobody_would_see_is_told_with_the_line_to_say(http: str)
 
     assert "nothing to $releasekit_api or $releasekit_web" in problem
     assert "`proxy_pass http://$releasekit_api;`" in problem
+
+
+# The log of a bake
+
+
+@pytest.mark.parametrize(
+    "http", ["include /etc/nginx/releasekit/*.access_log;", "include releasekit/*;"]
+)
+def test_an_include_of_the_access_log_is_no_problem(http: str) -> None:
+    assert log_problem(dump(http), PATH) == ""
+
+
+@pytest.mark.parametrize("http", ["", "include releasekit/*.conf;", "access_log /run/x;"])
+def test_without_it_the_line_to_add_is_named(http: str) -> None:
+    problem = log_problem(dump(http), PATH)
+    assert "add `include /etc/nginx/releasekit/*.access_log;`" in problem
+
+
+def test_a_broken_configuration_is_for_the_test_of_nginx_to_tell() -> None:
+    assert log_problem("nginx: [emerg] no luck", PATH) == ""

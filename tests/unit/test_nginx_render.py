@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from releasekit.bundle import HealthCheck
 from releasekit.errors import RouteRefused
 from releasekit.nginx.language import quote
+from releasekit.nginx.mark import marked
 from releasekit.nginx.preview import LONGEST_VARIABLE
 from releasekit.nginx.render import (
     LONGEST_PARAMETER,
@@ -38,8 +39,7 @@ ROUTE = Route((Upstream("web", (BLUE,), (GREEN,)),), "4f2a")
 SECRET = "00112233445566778899aabbccddeeff"
 HELD = Route((Upstream("web", (BLUE,), preview=(GREEN,)),), "4f2a", SECRET)
 
-NEW_TEXT = """\
-# Managed by releasekit, do not edit: the next release writes it anew.
+NEW_TEXT = marked("""\
 keepalive_min_timeout 1s;
 upstream web {
     zone rk_web 256k;
@@ -90,7 +90,7 @@ server {
         proxy_cache off;
     }
 }
-"""
+""")
 
 HELD_TEXT = """\
 upstream releasekit_preview_web {
@@ -105,6 +105,11 @@ map $http_x_releasekit_preview,$host $releasekit_web {
     ~,00112233445566778899aabbccddeeff[.] releasekit_preview_web;
 }
 """
+
+
+def body(text: str) -> str:
+    """`text` without its mark."""
+    return text[text.index("keepalive" if "keepalive" in text else "upstream") :]
 
 
 class TestText:
@@ -125,7 +130,7 @@ class TestText:
         """It is left out, and nothing else."""
         text = render(ROUTE, PEERS, NEW, CONTROL, spare_idle=False)
 
-        assert text == NEW_TEXT.replace("keepalive_min_timeout 1s;\n", "")
+        assert body(text) == body(NEW_TEXT).replace("keepalive_min_timeout 1s;\n", "")
 
     def test_ipv6(self) -> None:
         """An IPv6 address stands in brackets, and plain in `geo`."""
@@ -433,6 +438,7 @@ class TestHostileValues:
         self, nginx: Nginx, value: dict[str, Any]
     ) -> None:
         """nginx's lexer finds the very structure of a harmless route, with the values in it."""
+        assume(value["name"] != value["shown"])  # nobody is live and on preview
         try:
             nodes = tree(rendered(nginx, value))
         except RouteRefused:

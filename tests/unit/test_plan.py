@@ -18,6 +18,7 @@ from releasekit.steps import (
     Pull,
     Remove,
     Route,
+    RunOnce,
     Start,
     Step,
     Stop,
@@ -36,6 +37,10 @@ STEPS: dict[type[Step], tuple[Step, str]] = {
     EnsureBacking: (
         EnsureBacking(("db", "cache"), "not running"),
         "1 prepare EnsureBacking db cache   (not running)",
+    ),
+    RunOnce: (
+        RunOnce(NEW, "web", "pre_release", 600.0, "once"),
+        "1 prepare RunOnce       pre_release in web of 3f2a9c1   (once)",
     ),
     Start: (
         Start(NEW, "green", (("web", 2), ("worker", 1)), "new"),

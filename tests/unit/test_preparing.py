@@ -17,7 +17,7 @@ from releasekit.settings import Settings
 from releasekit.strategies.blue_green import BlueGreen
 from releasekit.strategies.mixed import Chosen, Mix
 from releasekit.strategies.recreate import Recreate
-from releasekit.target import Service, Target
+from releasekit.target import Migration, Service, Target
 
 TAG = "3f2a9c1" + "0" * 33
 NGINX_DIR = "/var/lib/releasekit/shop/nginx"
@@ -55,6 +55,47 @@ def release_id(settings: Mapping[str, Any], images: Mapping[str, str] | None = N
     host: Any = NoFiles()
     made = drafted({"web": WEB, "nginx": NGINX}, settings)
     return pin(made, host, BundleStore(host, "/state"), images or {"web": "sha256:1"}).bundle.id
+
+
+HOOK = {"pre_release": {"service": "web", "run": ["bin/migrate"], "timeout": 5}}
+
+
+def hooked(web: Mapping[str, Any] = WEB, **hook: Any) -> list[str]:
+    settings = {"hooks": {"pre_release": {**HOOK["pre_release"], **hook}}}
+    return problems(drafted({"web": web, "nginx": NGINX}, settings), BLUE_GREEN, NGINX_DIR)
+
+
+def test_a_migration_is_stored_with_its_command_and_planners_know_where_it_runs() -> None:
+    host: Any = NoFiles()
+    made = drafted({"web": WEB, "nginx": NGINX}, {"hooks": HOOK})
+    bundle = pin(made, host, BundleStore(host, "/state"), {"web": "sha256:1"}).bundle
+    assert bundle.target().migration == Migration("web", 5.0)
+    assert bundle.migration is not None
+    assert bundle.migration.run == ("bin/migrate",)
+    assert type(bundle).from_json(bundle.to_json()) == bundle
+
+
+def test_a_migration_makes_no_other_release() -> None:
+    assert release_id({"hooks": HOOK}) == release_id({})
+
+
+@pytest.mark.parametrize("service", ["wep", "nginx"])
+def test_a_migration_runs_in_a_service_of_the_release(service: str) -> None:
+    (problem,) = hooked(service=service)
+    assert problem.startswith(f"hooks.pre_release.service: {service!r} is no service that")
+    assert problem.endswith("there are: web")
+
+
+def test_a_migration_runs_in_no_service_that_shares_anothers_network() -> None:
+    tied = "hooks.pre_release.service: services.web.network_mode"
+    problems = hooked({**WEB, "network_mode": "service:nginx"})
+    assert [problem for problem in problems if problem.startswith(tied)]
+
+
+def test_a_migration_may_run_on_the_hosts_network_or_beside_published_ports() -> None:
+    ports = [{"target": 8080, "published": "80"}]
+    for web in ({**WEB, "network_mode": "host"}, {**WEB, "ports": ports}):
+        assert not [p for p in hooked(web) if p.startswith("hooks")]
 
 
 def test_a_release_is_its_tag_and_a_digest() -> None:

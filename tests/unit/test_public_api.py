@@ -23,6 +23,7 @@ PUBLIC = [
     "BlueGreen",
     "BlueGreenOptions",
     "Forecast",
+    "ForeignChange",
     "Held",
     "HistoryEntry",
     "Interrupted",
@@ -56,13 +57,22 @@ SIGNATURES = {
     "events: 'EventSink' = ignore, **overrides: 'object') -> 'Project'",
     "Project.release": "(self, sha: 'str | None' = None, *, dirty: 'bool' = False) -> 'Release'",
     "Project.plan": "(self, release: 'Release', *, strategy: 'str | None' = None, "
-    "options: 'Mapping[str, Any] | None' = None, hold: 'bool' = False) -> 'Forecast'",
+    "options: 'Mapping[str, Any] | None' = None, hold: 'bool' = False, "
+    "migration: 'Decision | None' = None) -> 'Forecast'",
     "Project.up": "(self, release: 'Release', *, strategy: 'str | None' = None, "
     "options: 'Mapping[str, Any] | None' = None, hold: 'bool' = False, "
+    "migration: 'Decision | None' = None, ignore_memory: 'bool' = False, adopt: 'bool' = False, "
+    "wait: 'float' = 0.0, "
     "stop: 'threading.Event | None' = None) -> 'Outcome'",
-    "Project.promote": "(self, *, stop: 'threading.Event | None' = None) -> 'Outcome'",
-    "Project.abort": "(self, *, stop: 'threading.Event | None' = None) -> 'Outcome'",
-    "Project.rollback": "(self, to: 'str | None' = None, *, "
+    "Project.promote": "(self, *, wait: 'float' = 0.0, "
+    "stop: 'threading.Event | None' = None) -> 'Outcome'",
+    "Project.abort": "(self, *, wait: 'float' = 0.0, "
+    "stop: 'threading.Event | None' = None) -> 'Outcome'",
+    "Project.recover": "(self, *, wait: 'float' = 0.0, "
+    "stop: 'threading.Event | None' = None) -> 'Outcome'",
+    "Project.lock": "(self, message: 'str') -> 'Freeze'",
+    "Project.unlock": "(self) -> 'Freeze | None'",
+    "Project.rollback": "(self, to: 'str | None' = None, *, wait: 'float' = 0.0, "
     "stop: 'threading.Event | None' = None) -> 'Outcome'",
     "Project.status": "(self) -> 'Status'",
     "Project.history": "(self) -> 'tuple[HistoryEntry, ...]'",
@@ -81,11 +91,11 @@ PROPERTIES = {"Project": {"name", "settings"}, "Plan": {"is_empty"}, "Forecast":
 FIELDS = {
     "Release": ["tag", "subject", "author"],
     "Outcome": ["result", "release", "previous", "strategy", "run", "seconds", "downtime_s"],
-    "Status": ["observed", "live", "problems", "held"],
+    "Status": ["observed", "live", "problems", "held", "degraded", "frozen", "running"],
     "Plan": ["strategy", "release", "based_on", "steps", "downtime", "notes"],
     "Forecast": [
         *("project", "plan", "current", "is_adopted", "subjects", "services", "changes"),
-        *("route", "memory", "backing", "pulls"),
+        *("route", "memory", "backing", "edited", "stay_down", "pulls"),
     ],
     "HistoryEntry": [
         *("number", "run", "kind", "release", "subject", "author", "by", "origin"),
@@ -102,7 +112,9 @@ EXIT_CODES = {
     "AmbiguousRelease": 2,
     "MissingImage": 2,
     "DirtyTree": 2,
+    "NoRoom": 2,
     "Held": 2,
+    "ForeignChange": 2,
     "StrategyError": 2,
     "UnsafePlan": 2,
     "EngineError": 2,
@@ -114,7 +126,9 @@ EXIT_CODES = {
     "RouteRefused": 1,
     "ReleaseFailed": 1,
     "NeedsPerson": 3,
+    "MigrationUnfinished": 3,
     "Locked": 4,
+    "Frozen": 4,
     "Interrupted": 130,
 }
 
@@ -239,7 +253,7 @@ def test_every_public_error_is_a_releasekit_error() -> None:
     exceptions = [
         each for name in PUBLIC if issubclass(each := getattr(releasekit, name), BaseException)
     ]
-    assert len(exceptions) == 9
+    assert len(exceptions) == 10
     assert {*exceptions} <= {*all_errors()}
 
 

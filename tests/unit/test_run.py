@@ -5,13 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from releasekit.errors import HostError, Interrupted, NeedsPerson, ReleaseFailed, StepFailed
-from releasekit.events import Event, RunEnded
+from releasekit.errors import (
+    EngineError,
+    HostError,
+    Interrupted,
+    MigrationUnfinished,
+    NeedsPerson,
+    ReleaseFailed,
+    StepFailed,
+)
+from releasekit.events import Event, RunEnded, Warned
 from releasekit.observed import Nginx, Observed, Replica, Route, Upstream
+from releasekit.plan import Plan
 from releasekit.release import Release
 from releasekit.run import Run
 from releasekit.runner import Downtime
@@ -63,6 +72,7 @@ class Site:
     observations: list[Observed]
     plays: list[Callable[[], None]]
     journal: Journal = field(default_factory=Journal)
+    mended: int = 0
 
     @property
     def store(self) -> Any:
@@ -77,6 +87,9 @@ class Site:
     def runner(self, events: Any, stop: threading.Event, downtime: Downtime) -> Any:
         return self
 
+    def mend(self, observed: Observed) -> None:
+        self.mended += 1
+
     def run(self, plan: Any, run: str) -> None:
         self.plays.pop(0)()
 
@@ -85,6 +98,7 @@ class Workspace:
     def __init__(self, site: Site) -> None:
         self._site = site
         self.clock = self
+        self.bake_s = 0.0
 
     def utc(self) -> str:
         return "2026-11-20T06:15:09.000+00:00"
@@ -92,8 +106,14 @@ class Workspace:
     def now(self) -> float:
         return 0.0
 
+    def sleep(self, seconds: float) -> None:
+        pass
+
     def site(self, bundle: Bundle) -> Site:
         return self._site
+
+    def give_way(self, project: str, events: Any) -> None:
+        pass
 
 
 def fail(error: BaseException) -> Callable[[], None]:
@@ -124,6 +144,7 @@ BACK = observed(replica(OLD, "blue"))
         (RuntimeError("a bug"), ReleaseFailed, "failed"),
         (KeyboardInterrupt(), Interrupted, "interrupted"),
         (Interrupted("stopped on request"), Interrupted, "interrupted"),
+        (MigrationUnfinished("nobody knows how it ended"), MigrationUnfinished, "failed"),
     ],
 )
 def test_whatever_fails_the_previous_release_is_brought_back(
@@ -139,6 +160,23 @@ def test_whatever_fails_the_previous_release_is_brought_back(
     assert went_back
     assert [e.result for e in events if isinstance(e, RunEnded)] == [result]
     assert site.journal.written[-1][1]["result"] == result
+
+
+def test_nginx_would_start_with_what_it_serves_before_a_run_and_on_its_way_back() -> None:
+    """Also where the way back has nothing to route: a master that refused a route serves as ever,
+    and its file leads to what was not released."""
+    mended: list[int] = []
+
+    def refuse() -> None:
+        mended.append(site.mended)
+        raise StepFailed("not confirmed")
+
+    site = Site([HALF_WAY, BACK], [refuse, lambda: mended.append(site.mended)])
+
+    with pytest.raises(ReleaseFailed):
+        run(site, [])
+
+    assert mended == [1, 2]
 
 
 def test_a_way_back_that_fails_needs_a_person_and_keeps_the_first_reason() -> None:
@@ -162,9 +200,78 @@ def test_as_before_is_only_said_of_what_was_looked_at() -> None:
         run(site, [])
 
 
+def test_the_way_back_waits_for_an_engine_that_restarts() -> None:
+    site = Site([BACK], [fail(StepFailed("it is away")), lambda: None])
+    away = [EngineError("the Docker engine does not answer")] * 3
+
+    def observe() -> Observed:
+        if away:
+            raise away.pop()
+        return BACK
+
+    site.observe = observe  # type: ignore[method-assign]
+    with pytest.raises(ReleaseFailed, match="aaaaaaa serves as before"):
+        run(site, [])
+
+
 def test_a_failing_repair_of_the_current_release_tells_what_serves() -> None:
     broken = observed(current=NEW)
     site = Site([broken], [fail(StepFailed("not healthy"))])
 
     with pytest.raises(NeedsPerson, match="nothing serves"):
         run(site, [])
+
+
+# A disk that is full
+
+
+class Full(Journal):
+    def write(self, event: str, run: str, **facts: Any) -> None:
+        raise HostError("No space left on device")
+
+
+def full(kind: str) -> tuple[Site, Run, list[Event]]:
+    events: list[Event] = []
+    site = Site([HALF_WAY], [lambda: None], Full())
+    workspace: Any = Workspace(site)
+    return site, Run(kind, "shop", Bundle(NEW).release, workspace, events.append, {}), events
+
+
+def test_a_rollback_goes_on_without_a_journal_and_says_so() -> None:
+    site, made, events = full("rollback")
+    bundle: Any = Bundle(OLD)
+    real: Any = site
+
+    outcome = made.to(bundle, Mix.single(BlueGreen()), real, HALF_WAY, threading.Event())
+
+    assert outcome.result == "rolled-back"
+    assert not real.must_record
+    said = [event.message for event in events if isinstance(event, Warned)]
+    assert said == ["not in the journal: No space left on device"] * 2
+
+
+def test_a_recovery_with_nothing_left_to_do_goes_on_without_a_journal_too() -> None:
+    class Opened(Full):
+        def records(self) -> Any:
+            return ({"event": "begin", "run": "run-1", "release": NEW},)
+
+    site, made, events = full("recover")
+    site.journal = Opened()
+    plan, real = Plan("abandon", NEW, "f" * 16, ()), cast("Any", site)
+
+    outcome = made.clear(plan, Mix.single(BlueGreen()), real, HALF_WAY, threading.Event())
+
+    assert outcome.result == "nothing-to-do"
+    said = [event.message for event in events if isinstance(event, Warned)]
+    assert said == ["not in the journal: No space left on device"]
+
+
+def test_a_release_that_cannot_be_recorded_does_not_begin() -> None:
+    site, made, _ = full("up")
+    bundle: Any = Bundle(NEW)
+    real: Any = site
+
+    with pytest.raises(HostError, match="No space left"):
+        made.to(bundle, Mix.single(BlueGreen()), real, HALF_WAY, threading.Event())
+
+    assert site.plays

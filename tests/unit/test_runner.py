@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import pytest
 
 from releasekit.errors import (
     CommandFailed,
+    DeadlineExceeded,
+    ForeignChange,
     HostError,
     Interrupted,
+    MigrationUnfinished,
     NeverHealthy,
     RouteRefused,
     StepFailed,
@@ -36,6 +40,7 @@ from releasekit.steps import (
     Phase,
     Pull,
     Remove,
+    RunOnce,
     Start,
     Step,
     Stop,
@@ -194,6 +199,17 @@ def test_after_the_commit_point_a_failing_step_only_warns_and_the_run_goes_forwa
     assert made.world.containers == {}
 
 
+def test_what_was_not_drained_is_not_stopped() -> None:
+    made = started()
+    blue = FakeEngine(made.world).observe()[0]
+    runner = made.runner()
+    runner.journal = Journal(FullAfter(made.world, '"step": "Drain"'), made.world.clock, "journal")
+    steps = (MarkCurrent(B, "done"), Drain(5.0, "in flight"), Stop(blue, "B serves"))
+    runner.run(Plan("test", B, "", steps), "run-1")
+    assert made.warnings == ["Drain: the disk is full"]
+    assert [container.running for container in made.world.containers.values()] == [True]
+
+
 class FullAfter(FakeHost):
     """A disk that is full as soon as this stands in a line that is to be appended."""
 
@@ -207,24 +223,18 @@ class FullAfter(FakeHost):
         super().append(path, text)
 
 
-def test_what_was_not_drained_is_not_stopped() -> None:
-    made = started()
-    blue = FakeEngine(made.world).observe()[0]
-    runner = made.runner()
-    runner.journal = Journal(FullAfter(made.world, '"step": "Drain"'), made.world.clock, "journal")
-    steps = (MarkCurrent(B, "done"), Drain(5.0, "in flight"), Stop(blue, "B serves"))
-    runner.run(Plan("test", B, "", steps), "run-1")
-    assert made.warnings == ["Drain: the disk is full"]
-    assert [container.running for container in made.world.containers.values()] == [True]
-
-
-def test_what_is_on_record_as_current_is_committed_to_whatever_fails_right_after() -> None:
+@pytest.mark.parametrize(
+    ("word", "is_committed"), [('"state": "end"', True), ('"event": "commit"', False)]
+)
+def test_what_is_on_record_is_committed_to_whatever_fails_right_after(
+    word: str, is_committed: bool
+) -> None:
     made = started()
     runner = made.runner()
-    ends = '"state": "end", "number": 1, "step": "MarkCurrent"'
-    runner.journal = Journal(FullAfter(made.world, ends), made.world.clock, "journal")
-    runner.run(Plan("test", B, "", (MarkCurrent(B, "done"),)), "run-1")
-    assert made.warnings == ["MarkCurrent: the disk is full"]
+    runner.journal = Journal(FullAfter(made.world, word), made.world.clock, "journal")
+    with nullcontext() if is_committed else pytest.raises(HostError):
+        runner.run(Plan("test", B, "", (MarkCurrent(B, "done"),)), "run-1")
+    assert bool(made.warnings) == is_committed
 
 
 def test_before_the_commit_point_it_does_not() -> None:
@@ -463,3 +473,64 @@ def test_a_start_and_everything_else_goes_to_the_engine_as_the_plan_says() -> No
         "shop-releases-worker-green-1",
     ]
     assert {container.release for container in made.world.containers.values()} == {B}
+
+
+# A migration
+
+ONCE = RunOnce(B, "web", "pre_release", 600.0, "once")
+
+
+def migrations(made: Stage) -> list[str]:
+    return [r["state"] for r in made.journal.records() if r["event"] == "migration"]
+
+
+def test_a_migration_is_recorded_before_and_after() -> None:
+    made = stage()
+    made.run(ONCE)
+    assert [(m.what, m.service, m.release) for m in made.world.history] == [("migrates", "web", B)]
+    assert migrations(made) == ["begins", "done"]
+
+
+def test_one_that_fails_is_recorded_as_ended() -> None:
+    made = stage()
+    made.world.faults = (Fault(1, "after", lambda: StepFailed("it ended with status 1")),)
+    with pytest.raises(StepFailed, match="status 1"):
+        made.run(ONCE)
+    assert migrations(made) == ["begins", "failed"]
+
+
+@pytest.mark.parametrize("error", [CommandFailed("no engine"), DeadlineExceeded("no answer")])
+def test_one_of_which_nobody_knows_the_end_stays_open_and_needs_a_person(
+    error: CommandFailed,
+) -> None:
+    made = stage()
+    made.world.faults = (Fault(1, "midway", lambda: error),)
+    with pytest.raises(MigrationUnfinished, match=error.message) as caught:
+        made.run(ONCE)
+    assert "--migration again" in caught.value.hint
+    assert migrations(made) == ["begins"]
+
+
+class Disturbed(FakeEngine):
+    """Somebody else is at the containers."""
+
+    def changed(self) -> tuple[str, ...]:
+        return ("shop-db-1 was restarted", "shop-web-1 was created")
+
+
+def test_a_route_is_not_moved_where_somebody_else_changed_the_containers() -> None:
+    made = started()
+    engine = Disturbed(made.world)
+
+    with pytest.raises(ForeignChange, match="shop-db-1 was restarted; shop-web-1 was created"):
+        made.run(RouteStep(ROUTE, ""), engine=engine)
+
+
+def test_what_users_do_not_notice_goes_on_meanwhile_and_so_does_the_way_back() -> None:
+    made = started()
+    engine = Disturbed(made.world)
+    made.run(AWAIT, engine=engine)
+    runner = made.runner(engine)
+    runner.heeds_others = False
+
+    runner.run(Plan("test", B, "", (RouteStep(ROUTE, ""),)), "run-1")

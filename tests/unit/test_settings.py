@@ -15,10 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from releasekit.baking import Limits
 from releasekit.errors import SettingsError
 from releasekit.settings import (
+    BakeSettings,
     HealthSettings,
+    HooksSettings,
     NginxSettings,
+    PreReleaseSettings,
     ServiceSettings,
     Settings,
     check_env_file,
@@ -301,11 +305,15 @@ PATH = (
     "all else %-encoded"
 )
 KNOWN = (
-    "allow_tags, compose, env_file, nginx, project, services, state_dir, strategies, strategy, "
-    "tag_variable, workers_wait"
+    "allow_tags, bake, compose, env_file, hooks, nginx, project, services, state_dir, strategies, "
+    "strategy, tag_variable, workers_wait"
 )
 ONE_WAY = 'must have either `path` or `settle`, such as { path = "/up" }'
 SETTLE = "`timeout` must be more than `settle`, which is a part of it"
+NEEDS = 'needs `duration`, such as "15s": without it nothing is watched'
+LOG = "must be an absolute path of letters, digits and '._-'"
+SLOWNESS = 'must be a duration with its unit, "500ms", or a factor, "1.5x"'
+BAKE = "[bake]\nduration = 1\n"
 WEB = "[services.web]\n"
 HEALTH = "[services.web.health]\npath = '/up'\n"
 
@@ -381,6 +389,27 @@ HEALTH = "[services.web.health]\npath = '/up'\n"
         ),
         ("[nginx]\ncontrol_port = 0", "nginx.control_port: must be at least 1"),
         ("[nginx]\npreview = 'perhaps'", "nginx.preview: must be true or false"),
+        ("[nginx]\nbake_log = '/a;b'", f"nginx.bake_log: {LOG}"),
+        ("[nginx]\nbake_log = 'log'", f"nginx.bake_log: {LOG}"),
+        ("[bake]\nmax_error_rate = 0.1", f"bake: {NEEDS}"),
+        ("[bake]\nurl = 'https://shop.example'", f"bake: {NEEDS}"),
+        (
+            f"{BAKE}release_header = 'X'",
+            "bake: needs `url`, in whose answer `release_header` is looked for",
+        ),
+        ("[bake]\nduration = '2h'", "bake.duration: must be at most 3600"),
+        (f"{BAKE}max_error_rate = 1", "bake.max_error_rate: must be less than 1"),
+        (f"{BAKE}max_error_rate = -1", "bake.max_error_rate: must be at least 0"),
+        (f"{BAKE}max_p95 = '500'", f"bake.max_p95: {SLOWNESS}"),
+        (f"{BAKE}max_p95 = 'x'", f"bake.max_p95: {SLOWNESS}"),
+        (f"{BAKE}min_requests = 0", "bake.min_requests: must be at least 1"),
+        (f"{BAKE}url = 'shop.example'", "bake.url: must be an http or https URL"),
+        (f"{BAKE}url = 'file:///etc/passwd'", "bake.url: must be an http or https URL"),
+        (
+            f"{BAKE}url = 'https://a:65536/'",
+            "bake.url: must be an http or https URL, with a port up to 65535",
+        ),
+        (f"{BAKE}url = 'https://a/ b'", "bake.url: must be an http or https URL"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_place_in_plain_words(
@@ -402,7 +431,8 @@ def test_a_wrong_value_is_told_with_its_place_in_plain_words(
         ),
         ("[services.health]\nprot = 80", 'services.health.prot: unknown key; did you mean "port"?'),
         ("[nginx]\nservce = 'x'", 'nginx.servce: unknown key; did you mean "service"?'),
-        ("[bake]\nduration = 1", f"bake: unknown key; known here: {KNOWN}"),
+        ("[xyz]\nwhat = 1", f"xyz: unknown key; known here: {KNOWN}"),
+        ("[bake]\ndurations = 1", 'bake.durations: unknown key; did you mean "duration"?'),
         (
             f"{WEB}zzz = 1",
             "services.web.zzz: unknown key; known here: drain, health, options, overlap, port, "
@@ -430,7 +460,8 @@ def test_an_unknown_key_names_its_path_and_the_nearest_right_one(
         ("RELEASEKIT_NGINX__SERVCE", 'did you mean "RELEASEKIT_NGINX__SERVICE"?'),
         (
             "RELEASEKIT_NGINX__XYZ",
-            "known here: RELEASEKIT_NGINX__CONTROL_PORT, RELEASEKIT_NGINX__MODE, "
+            "known here: RELEASEKIT_NGINX__BAKE_LOG, RELEASEKIT_NGINX__CONTROL_PORT, "
+            "RELEASEKIT_NGINX__MODE, "
             "RELEASEKIT_NGINX__PREVIEW, RELEASEKIT_NGINX__SERVICE",
         ),
     ],
@@ -541,6 +572,7 @@ SECRET = "s3cret canary!"
         "allow_tags",
         "services",
         "nginx",
+        "hooks",
         "unknown",
     ],
 )
@@ -555,7 +587,15 @@ def test_no_error_quotes_a_value_for_it_may_be_a_secret(tmp_path: Path, toml: st
 KEYS = sorted(
     {
         name
-        for model in (Settings, ServiceSettings, HealthSettings, NginxSettings)
+        for model in (
+            Settings,
+            ServiceSettings,
+            HealthSettings,
+            NginxSettings,
+            BakeSettings,
+            HooksSettings,
+            PreReleaseSettings,
+        )
         for name in model.model_fields
     }
 )
@@ -593,6 +633,34 @@ def test_whatever_is_given_it_is_settings_or_a_list_of_problems(
     assert all(re.match(r"(argument |RELEASEKIT_)\S*.*: \S", problem) for problem in found)
 
 
+# --- the bake -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("toml", "limits"),
+    [
+        ("", Limits()),
+        ("max_error_rate = 0.01", Limits(max_error_rate=0.01)),
+        ("max_p95 = '500ms'", Limits(max_p95_s=0.5)),
+        ("max_p95 = '2s'", Limits(max_p95_s=2.0)),
+        ("max_p95 = '1.5x'\nmin_requests = 7", Limits(max_p95_factor=1.5, min_requests=7)),
+    ],
+)
+def test_what_is_too_much_is_said_in_words_and_kept_in_numbers(
+    tmp_path: Path, toml: str, limits: Limits
+) -> None:
+    assert load(tmp_path, f"{BAKE}{toml}").bake.limits == limits
+
+
+def test_without_a_duration_nothing_is_watched_and_a_variable_leaves_it_out_once(
+    tmp_path: Path,
+) -> None:
+    assert Settings().bake.duration is None
+    (tmp_path / "releasekit.toml").write_text(f"{BAKE}max_error_rate = 0.1\n")
+    once = load_settings(tmp_path, environ={"RELEASEKIT_BAKE__DURATION": "0"}, overrides={})
+    assert once.bake.duration == 0
+
+
 # --- what the documentation says ------------------------------------------------------------------
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -605,10 +673,12 @@ def rows(place: str, model: type[BaseModel], *without: str) -> set[str]:
 def test_the_documentation_has_every_key_and_every_option_of_a_built_in_strategy() -> None:
     strategies = {"blue-green", "recreate", "rolling"}
     keys = (
-        rows("", Settings, "strategies", "services", "nginx")
+        rows("", Settings, "strategies", "services", "nginx", "hooks", "bake")
         | rows("services.NAME.", ServiceSettings, "health")
         | rows("services.NAME.health.", HealthSettings)
         | rows("nginx.", NginxSettings)
+        | rows("hooks.pre_release.", PreReleaseSettings)
+        | rows("bake.", BakeSettings)
         | {"strategies.NAME.OPTION"}
     )
     options = {
@@ -693,3 +763,38 @@ def test_an_env_file_that_others_could_read_or_change_is_refused_with_the_cure(
     facts = {"exists": True, "own_uid": 1000, **facts}
 
     assert check_env_file("/etc/a shop.env", **facts) == f"env_file: {problem}"
+
+
+# --- hooks ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        ("['bin/migrate', '--all']", ("bin/migrate", "--all")),
+        ("\"sh -c 'a && b'\"", ("sh", "-c", "a && b")),
+        ("['sh', '-c', \"a\\nb\"]", ("sh", "-c", "a\nb")),
+    ],
+)
+def test_a_hook_is_a_command_in_words(tmp_path: Path, run: str, words: tuple[str, ...]) -> None:
+    hook = load(tmp_path, f"[hooks]\npre_release = {{service = 'web', run = {run}}}").hooks
+    assert hook.pre_release is not None
+    assert (hook.pre_release.run, hook.pre_release.timeout) == (words, 600.0)
+
+
+@pytest.mark.parametrize(
+    ("table", "path"),
+    [
+        ("{run = ['x']}", "hooks.pre_release.service"),
+        ("{service = 'web'}", "hooks.pre_release.run"),
+        ("{service = 'web', run = []}", "hooks.pre_release.run"),
+        ("{service = 'web', run = \"it's\"}", "hooks.pre_release.run"),
+        ("{service = 'web', run = ['x'], timeout = 0}", "hooks.pre_release.timeout"),
+        ("{service = 'web', run = ['x'], tries = 3}", "hooks.pre_release.tries"),
+    ],
+)
+def test_a_hook_that_is_none_is_refused(tmp_path: Path, table: str, path: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, f"[hooks]\npre_release = {table}")
+    (problem,) = caught.value.problems
+    assert f"{path}: " in problem

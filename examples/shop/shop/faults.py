@@ -1,9 +1,11 @@
 """Ways in which a release can be bad, so that tests can ship one; the README has the table."""
 
+import itertools
 import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 
 from shop.framework import HttpError, Request, Response, Server
 
@@ -40,23 +42,45 @@ def install(fault: str | None, server: Server) -> None:
             app.get("/up")(redirect)
         case "unready-hang":
             app.get("/up")(hang)
+        case "unready-flapping":
+            _flap(server)
         case "errors":
             app.get("/")(fail)
             app.get("/api/orders")(fail)
             app.post("/api/orders")(fail)
         case "crash-when-ready":
-            _crash_when_ready(server)
+            _end_when_ready(server, lambda: os._exit(1))  # not sys.exit: that would end one thread
+        case "oom-when-ready":
+            _end_when_ready(server, _take_all_memory)
         case _:
             pass
 
 
-def _crash_when_ready(server: Server) -> None:
+def _flap(server: Server) -> None:
+    """Ready and not ready in turn."""
+    ready = server.app.handler("GET", "/up")
+    turn = itertools.cycle((True, False))
+
+    def up(request: Request) -> Response:
+        if next(turn):
+            return ready(request)
+        raise HttpError(500, "broken: SHOP_FAULT says so")
+
+    server.app.get("/up")(up)
+
+
+def _end_when_ready(server: Server, end: Callable[[], None]) -> None:
     ready = server.app.handler("GET", "/up")
 
     def up(request: Request) -> Response:
         response = ready(request)
-        # Not sys.exit: that would end one thread.
-        threading.Timer(CRASH_AFTER_SECONDS, os._exit, [1]).start()
+        threading.Timer(CRASH_AFTER_SECONDS, end).start()
         return response
 
     server.app.get("/up")(up)
+
+
+def _take_all_memory() -> None:
+    taken = []
+    while True:
+        taken.append(b"x" * 2**24)

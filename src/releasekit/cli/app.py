@@ -9,12 +9,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from releasekit.cli.signals import stopping
+from releasekit.cli.typed import options_of, seconds_of
+from releasekit.cli.verbs import DETAILED, Verbs
 
 if TYPE_CHECKING:
     from releasekit.cli.json_lines import JsonLines
@@ -37,38 +38,6 @@ class Globals(NamedTuple):
 
     folder: Path
     debug: bool
-
-
-DETAILED = "--detailed-exitcode"
-
-
-class Verbs(TyperGroup):
-    """typer's group of commands, which answers `--json` also when it cannot parse the rest, and
-    keeps a wrong call apart from a plan that has something to do."""
-
-    def make_context(self, info_name: Any, args: list[str], *more: Any, **extra: Any) -> Any:
-        typed = list(args)
-        try:
-            return super().make_context(info_name, args, *more, **extra)
-        except typer.TyperException as error:
-            if DETAILED in typed:
-                error.exit_code = 1
-            raise
-
-    def invoke(self, ctx: Any) -> Any:
-        typed = list(ctx.args)
-        try:
-            return super().invoke(ctx)
-        except typer.TyperException as error:
-            if DETAILED in typed:
-                error.exit_code = 1
-            if "--json" in typed:
-                from releasekit.cli.json_lines import JsonLines
-                from releasekit.errors import UsageError
-
-                usage = UsageError(error.format_message(), hint=f"{ctx.command_path} --help")
-                JsonLines(ctx.invoked_subcommand or "", detailed=DETAILED in typed).error(usage)
-            raise
 
 
 def listed(title: str, *lines: str) -> str:
@@ -134,6 +103,20 @@ Dirty = Annotated[
     bool, typer.Option("--dirty", help="Allow changes that no commit holds; the tag tells.")
 ]
 Hold = Annotated[bool, typer.Option("--hold", help="Bring it up, and stop before users get it.")]
+Adopt = Annotated[
+    bool,
+    typer.Option("--adopt", help="Take over an nginx file that was edited by hand; keep a copy."),
+]
+Migration = Annotated[
+    Literal["done", "again"] | None,
+    typer.Option(
+        help="Go on after a migration that was not seen to end: it is done, or runs again.",
+    ),
+]
+IgnoreMemory = Annotated[
+    bool,
+    typer.Option("--ignore-memory", help="Release although its memory limits do not fit the host."),
+]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Only show what would be done.")]
 Detailed = Annotated[
     bool,
@@ -142,6 +125,16 @@ Detailed = Annotated[
         help="Of a plan: end with 2 if there is something to do, with 0 if not; errors that are 2 "
         "elsewhere are 1.",
     ),
+]
+Wait = Annotated[
+    str,
+    typer.Option(
+        metavar="TIME",
+        help="How long to wait for a run that goes on, such as 5m; not for a lock by hand.",
+    ),
+]
+Message = Annotated[
+    str, typer.Option("--message", "-m", metavar="WHY", help="Why; whoever is refused is told.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many at most.")]
@@ -186,22 +179,38 @@ def up(
     strategy: Strategy = None,
     options: Set = None,
     hold: Hold = False,
+    migration: Migration = None,
+    ignore_memory: IgnoreMemory = False,
+    adopt: Adopt = False,
     plan_only: PlanOnly = False,
     detailed: Detailed = False,
     dirty: Dirty = False,
+    wait: Wait = "0s",
     as_json: Json = False,
 ) -> None:
     """Release a commit. If that fails, the previous release goes on serving."""
     with answering(context, as_json, detailed) as output:
         require_plan(plan_only, detailed)
-        given = options_of(options or [])
+        given, patience = options_of(options or []), seconds_of(wait)
         project = load(context, output)
         release = project.release(sha, dirty=dirty)
         if plan_only:
-            forecast = project.plan(release, strategy=strategy, options=given, hold=hold)
+            forecast = project.plan(
+                release, strategy=strategy, options=given, hold=hold, migration=migration
+            )
             end_with(output, forecast, detailed)
         with stopping(output.say) as stop:
-            outcome = project.up(release, strategy=strategy, options=given, hold=hold, stop=stop)
+            outcome = project.up(
+                release,
+                strategy=strategy,
+                options=given,
+                hold=hold,
+                migration=migration,
+                ignore_memory=ignore_memory,
+                adopt=adopt,
+                wait=patience,
+                stop=stop,
+            )
         unbreakable(output.outcome)(outcome)
 
 
@@ -230,22 +239,24 @@ def plan(
 
 
 @app.command(epilog=examples("releasekit promote", "releasekit -C /srv/shop promote --json"))
-def promote(context: typer.Context, as_json: Json = False) -> None:
+def promote(context: typer.Context, wait: Wait = "0s", as_json: Json = False) -> None:
     """Give users the release that `up --hold` brought up."""
     with answering(context, as_json) as output:
+        patience = seconds_of(wait)
         project = load(context, output)
         with stopping(output.say) as stop:
-            outcome = project.promote(stop=stop)
+            outcome = project.promote(wait=patience, stop=stop)
         unbreakable(output.outcome)(outcome)
 
 
 @app.command(epilog=examples("releasekit abort", "releasekit -C /srv/shop abort --json"))
-def abort(context: typer.Context, as_json: Json = False) -> None:
+def abort(context: typer.Context, wait: Wait = "0s", as_json: Json = False) -> None:
     """Remove the release that `up --hold` brought up; what serves goes on serving."""
     with answering(context, as_json) as output:
+        patience = seconds_of(wait)
         project = load(context, output)
         with stopping(output.say) as stop:
-            outcome = project.abort(stop=stop)
+            outcome = project.abort(wait=patience, stop=stop)
         unbreakable(output.outcome)(outcome)
 
 
@@ -255,13 +266,41 @@ def abort(context: typer.Context, as_json: Json = False) -> None:
         "releasekit rollback 1b2c3d4    to any release on record",
     )
 )
-def rollback(context: typer.Context, sha: Earlier = None, as_json: Json = False) -> None:
+def rollback(
+    context: typer.Context, sha: Earlier = None, wait: Wait = "0s", as_json: Json = False
+) -> None:
     """Bring an earlier release back, configuration and all."""
     with answering(context, as_json) as output:
+        patience = seconds_of(wait)
         project = load(context, output)
         with stopping(output.say) as stop:
-            outcome = project.rollback(sha, stop=stop)
+            outcome = project.rollback(sha, wait=patience, stop=stop)
         unbreakable(output.outcome)(outcome)
+
+
+@app.command(epilog=examples("releasekit recover", "releasekit recover --wait 5m --json"))
+def recover(context: typer.Context, wait: Wait = "0s", as_json: Json = False) -> None:
+    """Put right what a run that was cut short has left; nothing to do if all is well."""
+    with answering(context, as_json) as output:
+        patience = seconds_of(wait)
+        project = load(context, output)
+        with stopping(output.say) as stop:
+            outcome = project.recover(wait=patience, stop=stop)
+        unbreakable(output.outcome)(outcome)
+
+
+@app.command(epilog=examples('releasekit lock -m "inventory until Monday"'))
+def lock(context: typer.Context, message: Message, as_json: Json = False) -> None:
+    """Have nobody release until `unlock`; also after a reboot."""
+    with answering(context, as_json) as output:
+        output.locked(load(context, output).lock(message))
+
+
+@app.command(epilog=examples("releasekit unlock"))
+def unlock(context: typer.Context, as_json: Json = False) -> None:
+    """End what `lock` began, whoever it was."""
+    with answering(context, as_json) as output:
+        output.unlocked(load(context, output).unlock())
 
 
 @app.command(epilog=examples("releasekit status", "releasekit -C /srv/shop status --json"))
@@ -329,17 +368,6 @@ def end_with(output: Terminal | JsonLines, forecast: Forecast, detailed: bool) -
 
     output.plan(forecast)
     raise typer.Exit(exits.planned(forecast, detailed=detailed))
-
-
-def options_of(given: list[str]) -> dict[str, object]:
-    """What `--set NAME=VALUE` says, each value as TOML would read it, else as text."""
-    from releasekit.errors import UsageError
-    from releasekit.layers import typed
-
-    pairs = [text.partition("=") for text in given]
-    if not all(name.strip() and is_pair for name, is_pair, _ in pairs):
-        raise UsageError("--set takes NAME=VALUE, such as --set max_surge=2")
-    return {name.strip(): typed(value) for name, _, value in pairs}
 
 
 def load(context: typer.Context, output: Terminal | JsonLines) -> Project:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from releasekit.errors import (
     CommandFailed,
+    ForeignChange,
     NeedsPerson,
     ReleaseFailed,
     ReleasekitError,
@@ -76,6 +77,8 @@ def _details(error: BaseException) -> Iterator[str]:
     reason = reason_of(error)
     if message(reason) not in message(error):
         yield f"because: {message(reason)}"
+    if isinstance(reason, ForeignChange):
+        yield from _quoted("the difference", reason.difference.splitlines())
     for name, lines in log_tail(error).items():
         yield from _quoted(f"last log lines of {name}", lines)
     if isinstance(reason, CommandFailed):

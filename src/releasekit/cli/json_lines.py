@@ -13,9 +13,9 @@ import typer
 
 from releasekit.cli import exits
 from releasekit.cli.render import tell
-from releasekit.errors import ReleaseFailed, SettingsError, StepFailed
+from releasekit.errors import ForeignChange, ReleaseFailed, SettingsError, StepFailed
 from releasekit.events import Event
-from releasekit.outcome import HistoryEntry, Outcome, Status
+from releasekit.outcome import Freeze, HistoryEntry, Outcome, Status
 from releasekit.plan import Plan
 from releasekit.steps import Step
 from releasekit.strategies.registry import StrategyInfo
@@ -57,6 +57,12 @@ class JsonLines:
     def strategies(self, strategies: Sequence[StrategyInfo]) -> None:
         self._result(strategies=plain(strategies))
 
+    def locked(self, frozen: Freeze) -> None:
+        self._result(frozen=plain(frozen))
+
+    def unlocked(self, frozen: Freeze | None) -> None:
+        self._result(was=plain(frozen))
+
     def failed(self, error: BaseException) -> None:
         for line in exits.told(error):
             self.say(line)
@@ -80,6 +86,8 @@ def failure(error: BaseException) -> dict[str, Any]:
     }
     if isinstance(error, SettingsError):
         data["problems"] = list(error.problems)
+    if isinstance(error, ForeignChange):
+        data["difference"] = error.difference
     if isinstance(error, StepFailed | ReleaseFailed):
         data["log_tail"] = plain(exits.log_tail(error))
     if isinstance(error, ReleaseFailed):
@@ -104,6 +112,9 @@ def facts(status: Status) -> dict[str, Any]:
         "backing": plain(observed.backing),
         "problems": list(status.problems),
         "held": plain(status.held),
+        "degraded": status.degraded,
+        "frozen": plain(status.frozen),
+        "running": status.running,
     }
 
 

@@ -16,6 +16,7 @@ from releasekit.cli import exits
 from releasekit.events import (
     DowntimeMeasured,
     Event,
+    LockAwaited,
     PlanMade,
     RunEnded,
     RunStarted,
@@ -24,7 +25,8 @@ from releasekit.events import (
     StepStarted,
     Warned,
 )
-from releasekit.outcome import HistoryEntry, Outcome, Status
+from releasekit.freezing import told
+from releasekit.outcome import Freeze, HistoryEntry, Outcome, Status
 from releasekit.plan import Plan
 from releasekit.redact import clean
 from releasekit.release import short
@@ -39,6 +41,7 @@ KINDS = {
     "promote": "promoting",
     "abort": "removing",
     "rollback": "rolling back to",
+    "recover": "recovering",
     "revert": "bringing back",
 }
 DUMB = {"dumb", "unknown"}
@@ -95,6 +98,8 @@ class Terminal:
 
     def event(self, event: Event) -> None:
         match event:
+            case LockAwaited():
+                self.say(f"{event.holder}; waiting, {took(event.left_s)} at most")
             case RunStarted():
                 self._run = event
             case PlanMade():
@@ -142,6 +147,14 @@ class Terminal:
 
         tables.show_strategies(strategies)
 
+    def locked(self, frozen: Freeze) -> None:
+        self.say(f"✓ {told(frozen)}")
+        self.say("next: releasekit unlock, when that is over")
+
+    def unlocked(self, frozen: Freeze | None) -> None:
+        was = "nobody had locked it by hand" if frozen is None else f"it was {told(frozen)}"
+        self.say(f"✓ not locked by hand any more: {was}")
+
     def failed(self, error: BaseException) -> None:
         self._progress.close()
         for line in exits.told(error):
@@ -175,6 +188,9 @@ def quoted(text: str) -> str:
 def ending(outcome: Outcome) -> list[str]:
     """How a run ended well, and how to take it back."""
     release = short(outcome.release)
+    if outcome.result in ("nothing-to-do", "recovered") and not outcome.release:
+        done = "nothing to do" if outcome.result == "nothing-to-do" else "what was left is gone"
+        return [f"✓ {done}: nothing was ever released here"]
     if outcome.result == "nothing-to-do":
         state = "serves" if outcome.release == outcome.previous else "is held already"
         return [f"✓ nothing to do: {release} {state}"]
@@ -190,7 +206,7 @@ def ending(outcome: Outcome) -> list[str]:
     measured = outcome.downtime_s
     downtime = "no downtime" if measured is None else f"downtime {measured:.2f} s"
     end = f"✓ {release} serves; {took(outcome.seconds)}, {downtime}"
-    if not outcome.previous:
+    if outcome.previous in ("", outcome.release):
         return [end]
     back = ["next: releasekit rollback, if it has to go"] if outcome.result == "released" else []
     return [f"{end}; previous {short(outcome.previous)}", *back]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks a release to end well, the second ends it."""
+"""Signals that end a process: the first asks a release to end well, the second ends it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-STOPPING = "stopping: bringing the previous release back (again: leave at once)"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOPPING = (
+    "stopping: bringing the previous release back, or finishing what is on record already "
+    "(again: leave at once)"
+)
 SHOW_CURSOR = b"\x1b[?25h\n"
 
 

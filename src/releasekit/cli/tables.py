@@ -18,6 +18,7 @@ from releasekit.cli.console import Screen
 from releasekit.cli.render import took
 from releasekit.forecast import Forecast
 from releasekit.forecast_text import sections
+from releasekit.freezing import told
 from releasekit.observed import Nginx, Replica, Route
 from releasekit.outcome import HistoryEntry, Hold, Status
 from releasekit.redact import clean
@@ -27,8 +28,8 @@ from releasekit.strategies.registry import StrategyInfo
 UNLIMITED = 10_000
 """The width of what is not a terminal: `grep` and `awk` want a row to be one line, whole."""
 
-GOOD = {"released", "rolled-back", "healthy", "yes"}
-BAD = {"failed", "degraded", "interrupted", "stopped", "unhealthy"}
+GOOD = {"released", "rolled-back", "recovered", "healthy", "yes"}
+BAD = {"failed", "degraded", "interrupted", "killed", "stopped", "unhealthy"}
 
 _WARNS = (r"\bwarning:.*", r"config differs from what runs|differs from its config now", "^note:")
 _HIGHLIGHTS = {
@@ -112,6 +113,10 @@ def show_strategies(strategies: Sequence[StrategyInfo]) -> None:
 def show_status(status: Status, subject: str) -> None:
     screen, observed = _screen(), status.observed
     screen.print(_serving(status, subject))
+    if status.running:
+        screen.print(_text(f"a run goes on: {status.running}"), soft_wrap=True)
+    if status.frozen is not None:
+        screen.print(_text(told(status.frozen), "yellow"), soft_wrap=True)
     if observed.replicas:
         _show(screen, replica_columns(observed.route), sorted(observed.replicas))
     for upstream in observed.route.upstreams:

@@ -8,7 +8,7 @@ container a call. The host runs the commands instead, here as anywhere.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -90,8 +90,14 @@ class Docker:
             self.checked(done, ["container", "inspect"])
         return tuple(ContainerInspectResult(**item) for item in json.loads(done.stdout or "[]"))
 
-    def pull(self, image: str) -> None:
-        self.do("image", "pull", "--quiet", image)
+    def pull(self, image: str, is_stopped: Callable[[], bool] | None = None) -> None:
+        """Fetch an image; raises `Interrupted` as soon as `is_stopped`, for a pull may take
+        minutes, and leaves nothing to finish or to undo."""
+        command = ["image", "pull", "--quiet", image]
+        with _awaited(command, SLOW_S):
+            argv = ["docker", *command]
+            done = self._host.run(argv, deadline_s=SLOW_S, is_stopped=is_stopped)
+        self.checked(done, command)
 
     def preload(self) -> None:
         """Import python-on-whales, which takes 0.1 s, while a command is waited for."""
@@ -196,7 +202,8 @@ def engine_problem(complaint: str) -> EngineError | None:
             "no permission to talk to the Docker engine",
             hint="run as root, or: sudo usermod -aG docker $USER (then log in again)",
         )
-    if "cannot connect to the docker daemon" in text or "is the docker daemon running" in text:
+    # As docker says it, and from version 28.4 on.
+    if "cannot connect to the docker daemon" in text or "failed to connect to the docker" in text:
         return EngineError(
             "the Docker engine does not answer", hint="start it: sudo systemctl start docker"
         )

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from releasekit.baking import Whereabouts
 from releasekit.bundle import Bundle, BundleStore, HealthCheck
+from releasekit.compose import meanwhile, observe, once
 from releasekit.compose import model as models
-from releasekit.compose import observe
 from releasekit.compose.docker import Docker
 from releasekit.errors import CommandFailed, DeadlineExceeded, NeedsPerson, StepFailed
 from releasekit.nginx.render import Peer
@@ -45,12 +46,20 @@ class ComposeEngine:
         self._clock = clock
         self._project = bundle.project
         self._app = bundle.app
+        self._projects = (self._project, f"{self._project}-releases")
+        self._nginx_service = bundle.nginx_service
         self._nginx_networks = frozenset(bundle.networks(bundle.nginx_service))
         self._bundles = {bundle.id: bundle}
         self._since: dict[tuple[str, object], float] = {}
         """When a container was first seen running, by its id and the start that it runs since."""
         self._released: set[str] = set()
         """The ids that are known to be of a release's own containers."""
+        self._seen: dict[str, meanwhile.Seen] = {}
+        """The containers as they were seen last, by id, and what was done to them since: which were
+        stopped or removed, which releases were started, and whether a backing service was."""
+        self._ours: set[str] = set()
+        self._started: set[str] = set()
+        self._is_backed = False
 
     def containers(self) -> tuple[ContainerInspectResult, ...]:
         """Every container of the project and of its slots, running or not."""
@@ -60,9 +69,8 @@ class ComposeEngine:
         listed, _ = together(
             lambda: self._docker.ask(*command, "--format", shown), self._docker.preload
         )
-        ours = (self._project, f"{self._project}-releases")
         rows = (line.partition(" ") for line in listed.splitlines())
-        found = self._docker.inspect([key for key, _, project in rows if project in ours])
+        found = self._docker.inspect([key for key, _, project in rows if project in self._projects])
         self._know(found)
         return found
 
@@ -75,9 +83,43 @@ class ComposeEngine:
 
     def observe(self) -> tuple[tuple[Replica, ...], tuple[Backing, ...]]:
         containers = self.containers()
+        self._look_again_from(containers)
         replicas = (self._identified(r) for c in containers if (r := observe.replica(c, self._app)))
         backing = (b for c in containers if (b := observe.backing(c, self._app)))
         return tuple(sorted(replicas)), tuple(sorted(backing))
+
+    def _look_again_from(self, containers: Iterable[ContainerInspectResult]) -> None:
+        self._seen = {
+            str(container.id): meanwhile.seen(container)
+            for container in containers
+            if not observe.is_one_off(observe.labels_of(container))
+        }
+        self._ours, self._started, self._is_backed = set(), set(), False
+
+    def changed(self) -> tuple[str, ...]:
+        """What others did to the project's containers since they were observed, in words; nginx's
+        own is left out, since what it serves is asked before anything relies on it."""
+        command = ["container", "ls", "-a", "--no-trunc", "--format", meanwhile.SHOWN]
+        label = "label=com.docker.compose.oneoff=False"
+        shown, found = together(
+            lambda: self._docker.ask(*command, "--filter", label),
+            lambda: self._docker.inspect(list(self._seen)),
+        )
+        there = [
+            each
+            for each in meanwhile.listed(shown)
+            if each.project in self._projects and each.service != self._nginx_service
+        ]
+        return tuple(
+            meanwhile.changes(
+                {k: was for k, was in self._seen.items() if was.service != self._nginx_service},
+                {str(container.id): meanwhile.seen(container) for container in found},
+                there,
+                ours=self._ours,
+                released=self._started,
+                backed=self._is_backed,
+            )
+        )
 
     def pull(self, images: Sequence[str]) -> None:
         for image in images:
@@ -92,8 +134,9 @@ class ComposeEngine:
     def up_backing(self, model: Mapping[str, Any], service: str) -> None:
         """Start one backing service as the user's own `docker compose up -d` would, so that
         theirs finds nothing to recreate afterwards."""
-        replicas, _ = self.observe()
-        if any(replica.slot == PLAIN for replica in replicas):
+        self._is_backed = True
+        found = (observe.replica(container, self._app) for container in self.containers())
+        if any(replica is not None and replica.slot == PLAIN for replica in found):
             # Scaled to nothing in the model, the user's own app containers would be removed.
             plain = models.plain_model(model, (), "", self._project, {})
             self._compose(plain, ["up", "-d", "--no-recreate", "--no-deps", service])
@@ -124,8 +167,16 @@ class ComposeEngine:
             if (backing := observe.backing(container, self._app)) and backing.service == service
         ]
 
+    def run_once(self, release: str, service: str, deadline_s: float) -> None:
+        bundle = self._bundle(release)
+        command = bundle.migration.run if bundle.migration is not None else ()
+        self._ensure_resources(bundle.model, bundle.app)
+        model = once.once_model(bundle.model, service, command, release, bundle.project)
+        once.run(self._docker, model, once.container_name(bundle.project), deadline_s)
+
     def start(self, release: str, slot: str, replicas: Sequence[tuple[str, int]]) -> None:
         bundle = self._bundle(release)
+        self._started.add(release)
         model, counts = bundle.model, dict(replicas)
         self._ensure_resources(model, bundle.app)
         if slot == PLAIN:
@@ -157,8 +208,12 @@ class ComposeEngine:
         bundle = self._bundle(release)
         containers = self._docker.inspect([name for _, name in replicas])
         found = {observe.name_of(container): container for container in containers}
+        self._seen |= {str(container.id): meanwhile.seen(container) for container in containers}
         probes = each(lambda pair: self._probe(bundle, pair[0], found.get(pair[1])), replicas)
-        return {name: probe for (_, name), probe in zip(replicas, probes, strict=True)}
+        return {
+            name: replace(probe, run=observe.run_of(found[name])) if name in found else probe
+            for (_, name), probe in zip(replicas, probes, strict=True)
+        }
 
     def _probe(
         self, bundle: Bundle, service: str, container: ContainerInspectResult | None
@@ -223,6 +278,10 @@ class ComposeEngine:
                 found[replica.name] = Peer(port, address, bundle.health(replica.service))
         return found
 
+    def whereabouts(self, names: Sequence[str]) -> tuple[Whereabouts, ...]:
+        """All addresses of these containers; without those gone."""
+        return tuple(map(observe.whereabouts, self._docker.inspect(names)))
+
     def _address_for_nginx(self, container: ContainerInspectResult) -> str:
         """The address on a network that nginx is on too, else any."""
         addresses = observe.addresses(container)
@@ -241,10 +300,16 @@ class ComposeEngine:
         return replica
 
     def stop(self, ids: Sequence[str]) -> None:
-        if ids:
-            self._docker.do("container", "stop", *ids)
+        if not ids:
+            return
+        self._ours |= {*ids}
+        always = [key for key in ids if key in self._seen and self._seen[key].is_always_started]
+        if always:  # a reboot would bring them back beside those that took their place
+            self._docker.do("container", "update", "--restart=unless-stopped", *always)
+        self._docker.do("container", "stop", *ids)
 
     def remove(self, ids: Sequence[str]) -> None:
+        self._ours |= {*ids}
         # Only a release's own: what plain compose started may keep data in an anonymous volume.
         self._know(self._docker.inspect([key for key in ids if key not in self._released]))
         ours = [key for key in ids if key in self._released]

@@ -83,6 +83,15 @@ def has_healthcheck(model: Model, service: str, *, in_image: bool = False) -> bo
     return not check.get("disable") and test[:1] != ["NONE"]
 
 
+def comes_back(model: Model, service: str) -> bool:
+    """Whether Docker starts its containers again after a reboot."""
+    config = model["services"][service]
+    policy = config.get("deploy", {}).get("restart_policy")
+    if policy is not None:
+        return policy.get("condition", "any") in ("any", "unless-stopped")
+    return config.get("restart") in ("always", "unless-stopped")
+
+
 def one_shots(model: Model, app: Collection[str]) -> tuple[str, ...]:
     """The services of `app` that another service waits for to end: no replica of them stays."""
     waits = (
@@ -273,23 +282,6 @@ def backing_model(model: Model, app: Collection[str]) -> Model:
         return {**_scaled(_without(service, "build"), 0), "pull_policy": "never"}
 
     return _changed(_consistent(model), app, absent)
-
-
-def check_model(model: Model, service: str, nginx_dir: str, text: str) -> Model:
-    """A model in which `service` can test its configuration beside the running project: on no
-    network, publishing nothing, and with `text` as the one file in its `nginx_dir`."""
-    config = model["services"][service]
-    kept = ("image", "command", "entrypoint", "environment", "user", "working_dir")
-    binds = [m for m in config.get("volumes", ()) if m["type"] == "bind"]
-    target = nginx_target(model, service, nginx_dir)
-    checked = {
-        **{key: config[key] for key in kept if key in config},
-        "network_mode": "none",
-        "volumes": [mount for mount in binds if mount["target"] != target],
-        "configs": [{"source": "managed", "target": f"{target}/releasekit.conf"}],
-    }
-    configs = {"managed": {"content": text.replace("$", "$$")}}
-    return {"name": f"{model['name']}-check", "services": {service: checked}, "configs": configs}
 
 
 def resources_model(model: Model, app: Collection[str]) -> Model:

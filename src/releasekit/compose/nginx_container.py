@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,13 @@ from releasekit.compose import model as models
 from releasekit.compose import observe
 from releasekit.compose.docker import QUICK_S, SLOW_S, Docker
 from releasekit.compose.engine import ComposeEngine
+from releasekit.compose.trial import trial_model
 from releasekit.errors import DeadlineExceeded
 from releasekit.nginx.container import ContainerFacts, Process
+from releasekit.nginx.include import GOOD
 from releasekit.nginx.render import FILE
 from releasekit.ports import Completed
+from releasekit.together import together
 
 if TYPE_CHECKING:
     from python_on_whales.components.container.models import ContainerInspectResult
@@ -77,14 +80,43 @@ class NginxContainer:
         if container is not None and observe.is_up(container):
             done = self.execute([*argv, "-T"], deadline_s=QUICK_S)
             return done.stdout + done.stderr
-        model = models.check_model(self._bundle.model, self._service, self._directory, preview)
+        return self._tried(preview, [], "-T")
+
+    def test(self, argv: Sequence[str], managed: str) -> str:
+        """What `nginx -t`, with the options of `argv`, does not like of the service's files with
+        `managed` as the managed one, in a throw-away container; "" when it takes them."""
+        networks, volumes = together(lambda: self._there("network"), lambda: self._there("volume"))
+        said = self._tried(managed, argv[1:], "-t", networks=networks, volumes=volumes)
+        return "" if GOOD in said else said or "a test in a container of its own did not end"
+
+    def _there(self, kind: str) -> list[str]:
+        return self._docker.ask(kind, "ls", "--format", "{{.Name}}").split()
+
+    def _tried(
+        self,
+        managed: str,
+        options: Sequence[str],
+        flag: str,
+        *,
+        networks: Collection[str] = (),
+        volumes: Collection[str] = (),
+    ) -> str:
+        """What nginx prints in a throw-away container with `managed`; "" when it does not end."""
+        model = trial_model(
+            self._bundle.model,
+            self._service,
+            self._directory,
+            managed,
+            networks=networks,
+            volumes=volumes,
+        )
         name = f"{self._bundle.project}-nginx-check-{secrets.token_hex(4)}"
         run = ["run", "--rm", "--no-deps", "--no-TTY", "--name", name]
         command = model["services"][self._service].get("command") or ["nginx"]
         if command[0] == "nginx":
-            run += [self._service, *command, "-T"]
-        else:  # a script of the user's, which would not know `-T` and might never end
-            run += ["--entrypoint", "nginx", self._service, "-T"]
+            run += [self._service, *command, flag]
+        else:  # a script of the user's, which would not know the flag and might never end
+            run += ["--entrypoint", "nginx", self._service, *options, flag]
         try:
             return self._docker.compose_said(model, run)
         except DeadlineExceeded:

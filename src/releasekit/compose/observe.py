@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from math import ceil
 from typing import TYPE_CHECKING
 
+from releasekit.baking import Whereabouts
 from releasekit.observed import PLAIN, Backing, Health, Replica
 from releasekit.ports import Probe
 
@@ -18,7 +19,7 @@ LOST_AFTER_RESTARTS = 3
 LABEL_SERVICE = "releasekit.service"
 LABEL_RELEASE = "releasekit.release"
 LABEL_SLOT = "releasekit.slot"
-_SERVICE = "com.docker.compose.service"
+SERVICE = "com.docker.compose.service"
 _ONE_OFF = "com.docker.compose.oneoff"
 
 
@@ -29,8 +30,8 @@ def replica(container: ContainerInspectResult, app: Collection[str]) -> Replica 
     that plain compose started is known by its service.
     """
     labels = labels_of(container)
-    service = labels.get(LABEL_SERVICE) or labels.get(_SERVICE, "")
-    if _is_one_off(labels) or not (LABEL_SERVICE in labels or service in app):
+    service = labels.get(LABEL_SERVICE) or labels.get(SERVICE, "")
+    if is_one_off(labels) or not (LABEL_SERVICE in labels or service in app):
         return None
     return Replica(
         service=service,
@@ -47,8 +48,8 @@ def replica(container: ContainerInspectResult, app: Collection[str]) -> Replica 
 def backing(container: ContainerInspectResult, app: Collection[str]) -> Backing | None:
     """The container as a backing service's; None when it is none."""
     labels = labels_of(container)
-    service = labels.get(_SERVICE, "")
-    if _is_one_off(labels) or LABEL_SERVICE in labels or service in app:
+    service = labels.get(SERVICE, "")
+    if is_one_off(labels) or LABEL_SERVICE in labels or service in app:
         return None
     return Backing(service, str(container.id), is_up(container))
 
@@ -69,6 +70,12 @@ def addresses(container: ContainerInspectResult) -> dict[str, str]:
     return {name: n.ip_address for name, n in sorted(networks.items()) if n.ip_address}
 
 
+def whereabouts(container: ContainerInspectResult) -> Whereabouts:
+    started = container.state.started_at if container.state is not None else None
+    since = started.timestamp() if started is not None else 0.0
+    return Whereabouts(tuple(addresses(container).values()), since)
+
+
 def is_up(container: ContainerInspectResult) -> bool:
     state = container.state
     return state is not None and state.status in ("running", "restarting", "paused")
@@ -78,6 +85,12 @@ def health_of(container: ContainerInspectResult) -> Health:
     state = container.state
     health = state.health if state is not None else None
     return Health(health.status) if health is not None and health.status else Health.NONE
+
+
+def run_of(container: ContainerInspectResult) -> str:
+    """What changes with every start of the container."""
+    started = container.state.started_at if container.state is not None else None
+    return f"{container.id} {started}"
 
 
 def lost(container: ContainerInspectResult) -> str:
@@ -134,6 +147,6 @@ def backing_trouble(container: ContainerInspectResult) -> str:
     return "" if probe.is_healthy else probe.detail
 
 
-def _is_one_off(labels: Mapping[str, str]) -> bool:
+def is_one_off(labels: Mapping[str, str]) -> bool:
     """A `docker compose run`: somebody's console, not a part of any release."""
     return labels.get(_ONE_OFF) == "True"

@@ -69,6 +69,17 @@ def slot_problems(model: Model, app: Collection[str]) -> list[str]:
     ]
 
 
+def hook_problems(model: Model, app: Collection[str], service: str) -> list[str]:
+    """Why no container like one of `service` can run what a release wants run once."""
+    if service not in app:
+        return [
+            f"hooks.pre_release.service: {service!r} is no service that a release replaces; "
+            f"there are: {', '.join(sorted(app)) or 'none'}"
+        ]
+    tied = [t for t in _tied_to_one(model["services"][service]) if "host's network" not in t]
+    return [f"hooks.pre_release.service: services.{service}.{problem}" for problem in tied]
+
+
 def nginx_problems(model: Model, service: str, nginx_dir: str) -> list[str]:
     """Why the nginx in `service` would not see what releasekit writes to `nginx_dir`."""
     if service not in model["services"]:

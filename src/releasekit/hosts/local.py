@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import http.client
-import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from releasekit.errors import DeadlineExceeded, HostError, Locked
-from releasekit.ports import Answer, Completed
+from releasekit import naming
+from releasekit.errors import DeadlineExceeded, HostError, Interrupted
+from releasekit.hosts import locking, processes
+from releasekit.hosts.public import fetch
+from releasekit.ports import Answer, Completed, Free, Page
 
 PASSED_ON = (
     "PATH HOME USER LOGNAME LANG LC_ALL TZ TMPDIR XDG_CONFIG_HOME XDG_RUNTIME_DIR "
@@ -32,6 +32,8 @@ interpolate it (`compose.resolve`)."""
 
 BODY_LIMIT = 64 * 1024
 """Bytes of an answer's body that a probe reads: an application may send gigabytes."""
+LOOK_EVERY_S = 0.2
+"""How often a command that may be stopped is looked after."""
 
 
 class MonotonicClock:
@@ -53,7 +55,9 @@ class LocalHost:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = {key: environ[key] for key in PASSED_ON if key in environ}
-        self._user = environ.get("SUDO_USER") or environ.get("USER") or str(os.getuid())
+        self._who = naming.who(environ, self.name)
+        self._locks: tuple[str, ...] = ()
+        """Those that are held now."""
 
     @property
     def name(self) -> str:
@@ -67,6 +71,7 @@ class LocalHost:
         stdin: str = "",
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        is_stopped: Callable[[], bool] | None = None,
     ) -> Completed:
         # A session of its own: Ctrl-C on the terminal reaches releasekit, which decides, and not
         # a `docker compose up` that would stop half-way.
@@ -76,14 +81,14 @@ class LocalHost:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**self._environ, **(env or {})},
+                env={**self._environ, **(env or {}), **processes.mark(self._locks)},
                 cwd=cwd,
                 start_new_session=True,
             )
         except OSError as error:
             return Completed(127, "", f"{argv[0]}: {error.strerror}")  # as a shell has it
         try:
-            out, err = child.communicate(stdin.encode(), timeout=deadline_s)
+            out, err = _answered(child, stdin.encode(), deadline_s, is_stopped)
         except subprocess.TimeoutExpired:
             _kill_group(child)
             raise DeadlineExceeded(
@@ -99,22 +104,30 @@ class LocalHost:
             return Path(path).read_text(encoding="utf-8", errors="replace")
         return None
 
+    def tail(self, path: str, size: int) -> str:
+        with _told(path), suppress(FileNotFoundError, NotADirectoryError):
+            with Path(path).open("rb") as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - size, 0))
+                return _text(file.read())
+        return ""
+
     def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
         with _told(path):
             self._write(Path(path), text, mode)
 
     def _write(self, target: Path, text: str, mode: int) -> None:
         self.make_dir(str(target.parent))
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        part = _part(target)
         try:
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
-            Path(temporary).replace(target)
+            part.replace(target)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise
         _sync_dir(target.parent)
 
@@ -144,14 +157,14 @@ class LocalHost:
 
     def copy(self, source: str, target: str) -> None:
         self.make_dir(str(Path(target).parent))
-        temporary = f"{target}.{os.getpid()}"
         with _told(f"{source} -> {target}"):
+            temporary = _part(Path(target))
             shutil.copy2(source, temporary)
             status = Path(source).stat()
             # Only root may give a file away; anybody else's copy is their own.
             with suppress(*([PermissionError] if os.geteuid() != 0 else [])):
                 os.chown(temporary, status.st_uid, status.st_gid)
-            Path(temporary).replace(target)
+            temporary.replace(target)
 
     def make_dir(self, path: str, *, mode: int = 0o700) -> None:
         folder = Path(path)
@@ -166,6 +179,34 @@ class LocalHost:
     def remove(self, path: str) -> None:
         with _told(path):
             Path(path).unlink(missing_ok=True)
+
+    def free(self, path: str) -> Free | None:
+        with suppress(OSError):
+            found = os.statvfs(path)
+            inodes = found.f_favail if found.f_files else None
+            return Free(found.f_bavail * found.f_frsize, inodes)
+        return None
+
+    def reserve(self, path: str, size: int) -> None:
+        self.make_dir(str(Path(path).parent))
+        with _told(path):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, size)
+            except OSError:
+                Path(path).unlink()
+                raise
+            finally:
+                os.close(descriptor)
+
+    def link(self, path: str, name: str) -> None:
+        with _told(f"{path} -> {name}"):
+            Path(name).hardlink_to(path)
+
+    def rename(self, path: str, name: str) -> None:
+        with _told(f"{path} -> {name}"):
+            Path(path).replace(name)
+            _sync_dir(Path(name).parent)
 
     def list_dir(self, path: str) -> tuple[str, ...]:
         with _told(path), suppress(FileNotFoundError, NotADirectoryError):
@@ -193,19 +234,49 @@ class LocalHost:
         finally:
             connection.close()
 
+    def fetch(self, url: str, *, deadline_s: float) -> Page:
+        return fetch(url, deadline_s)
+
     @contextmanager
-    def lock(self, path: str, purpose: str) -> Iterator[None]:
-        # flock belongs to the open file: the kernel lets go of it when this process dies, however
-        # it dies, and no child inherits it (PEP 446).
+    def lock(
+        self,
+        path: str,
+        purpose: str,
+        *,
+        wait_s: float = 0.0,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> Iterator[None]:
         self.make_dir(str(Path(path).parent))
         with _told(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
+            signed = locking.signature(self._who, purpose)
+            clock = MonotonicClock()
             with _told(path):
-                _claim(descriptor, _signature(self._user, purpose))
+                locking.claim(descriptor, signed, clock, wait_s=wait_s, on_wait=on_wait)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._locks = (*self._locks, path)
+        try:
             yield
         finally:
-            os.close(descriptor)
+            self._locks = tuple(held for held in self._locks if held != path)
+            locking.release(descriptor)
+
+    def holder(self, path: str) -> str:
+        with _told(path):
+            return locking.holder(path)
+
+    def left_behind(self, lock: str) -> tuple[str, ...]:
+        found = processes.running_under(lock)
+        # What one of them has started in turn goes without saying.
+        pids = {process.pid for process in found}
+        return tuple(str(process) for process in found if process.parent not in pids)
+
+    def end_left_behind(self, lock: str) -> None:
+        for process in processes.running_under(lock):
+            processes.kill(process, lock)
 
 
 @contextmanager
@@ -223,13 +294,35 @@ def _told(path: str) -> Iterator[None]:
         ) from error
 
 
-def _claim(descriptor: int, signature: str) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Locked(_holder(os.read(descriptor, 4096))) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, signature.encode(), 0)
+def _answered(
+    child: subprocess.Popen[bytes],
+    stdin: bytes,
+    deadline_s: float,
+    is_stopped: Callable[[], bool] | None,
+) -> tuple[bytes, bytes]:
+    """What `child` prints until it ends; raises `TimeoutExpired` or `Interrupted`."""
+    if is_stopped is None:
+        return child.communicate(stdin, timeout=deadline_s)
+    ends = time.monotonic() + deadline_s
+    given: bytes | None = stdin
+    while True:
+        left = ends - time.monotonic()
+        try:
+            return child.communicate(given, timeout=min(left, LOOK_EVERY_S))
+        except subprocess.TimeoutExpired:
+            if is_stopped():
+                raise Interrupted("stopped on request") from None
+            if left <= LOOK_EVERY_S:
+                raise
+        given = None  # it is passed on all the same
+
+
+def _part(target: Path) -> Path:
+    """The name of `target` while it is written. It is always the same: what a run that was killed
+    has left is taken away by the next one that comes so far."""
+    part = target.with_name(f".{target.name}.part")
+    part.unlink(missing_ok=True)
+    return part
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
@@ -281,21 +374,3 @@ def _reason(error: Exception) -> str:
             return error.strerror or str(error)
         case _:
             return f"no HTTP answer ({type(error).__name__})"
-
-
-def _signature(user: str, purpose: str) -> str:
-    since = time.strftime("%Y-%m-%d %H:%M:%S %Z")
-    return json.dumps(
-        {"user": user, "pid": os.getpid(), "purpose": purpose, "since": since}, ensure_ascii=False
-    )
-
-
-def _holder(signature: bytes) -> str:
-    try:
-        owner = json.loads(signature)
-        return (
-            f"locked by {owner['user']} (process {owner['pid']}): {owner['purpose']}, "
-            f"since {owner['since']}"
-        )
-    except (ValueError, KeyError, TypeError):
-        return "locked by another releasekit that is just starting"

@@ -92,6 +92,11 @@ class Container(Protocol):
         file when nginx does not run."""
         ...
 
+    def test(self, argv: Sequence[str], managed: str, /) -> str:
+        """What `nginx -t`, with the options of `argv`, does not like of the same files with
+        `managed` as the managed one, in a throw-away container; "" when it takes them."""
+        ...
+
     def version(self) -> str:
         """What `nginx -v` prints, in the container or else in its image; "" when neither is."""
         ...

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from releasekit.errors import DeadlineExceeded
+from releasekit.nginx import log as logs
 from releasekit.nginx.container import Container, ContainerFacts
 from releasekit.nginx.render import HOST, Loaded, Passage, parse_route
 from releasekit.observed import Route
@@ -17,6 +18,8 @@ IN_A_ROW = 3
 """Fresh connections that must agree: old and new workers accept side by side for 100 ms."""
 ASK_S = 2.0
 THROUGH_S = 5.0
+LOG_PART = 32 * 1024
+"""Bytes of the log that are asked for at a time: less than a `Host` reads of an answer."""
 SETTLE_S = 1.0
 """How long `look` waits for the workers to agree while a reload is under way."""
 
@@ -57,8 +60,8 @@ class ControlServer:
             return said[-1], False
         return said[-1], True
 
-    def ask(self) -> Loaded | None:
-        answer, body = self._get("/route", HOST, ASK_S)
+    def ask(self, deadline_s: float = ASK_S) -> Loaded | None:
+        answer, body = self._get("/route", HOST, deadline_s)
         return parse_route(body) if answer.status == 200 else None
 
     def silence(self) -> str:
@@ -94,10 +97,21 @@ class ControlServer:
         what = passage.path.rpartition("/")[2]
         return f"{passage.check.path} of {what} through nginx: {_spoken(answer)}"
 
-    def _get(self, path: str, host: str, deadline_s: float) -> tuple[Answer, str]:
+    def log(self, offset: int) -> tuple[Answer, str]:
+        """A part of the log from this byte on: 206, or 416 when there is no more."""
+        part = {"Range": f"bytes={offset}-{offset + LOG_PART - 1}"}
+        return self._get(logs.LOCATION, HOST, ASK_S, part)
+
+    def _get(
+        self, path: str, host: str, deadline_s: float, headers: Mapping[str, str] | None = None
+    ) -> tuple[Answer, str]:
         """Ask on a connection of its own: so any worker may answer."""
         return self._host.http_get(
-            self.facts.address, self.port, path, headers={"Host": host}, deadline_s=deadline_s
+            self.facts.address,
+            self.port,
+            path,
+            headers={"Host": host, **(headers or {})},
+            deadline_s=deadline_s,
         )
 
 

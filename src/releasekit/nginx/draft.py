@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from releasekit.nginx.render import Peer
+from releasekit.nginx import mark
+from releasekit.nginx.render import FILE, Peer
 from releasekit.redact import MASK
 
 _NOWHERE = ipaddress.IPv4Address("240.0.0.0")
@@ -32,4 +34,12 @@ def shown(text: str, peers: Mapping[str, Peer]) -> str:
     writing changes nor the secret of a preview."""
     names = {peer.address: name for name, peer in peers.items()} | {SOME_HOST: "the host"}
     text = _STAND_IN.sub(lambda found: f"<address of {names.get(found[0], found[0])}>", text)
-    return _SECRET.sub(MASK, _GENERATION.sub(rf"\g<1>{MASK}", text))
+    return _SECRET.sub(MASK, _GENERATION.sub(rf"\g<1>{MASK}", mark.shown(text)))
+
+
+def difference(before: str, after: str, was: str, becomes: str) -> str:
+    """Two texts of the managed file as a unified diff; `was` and `becomes` say which is which."""
+    names = (f"nginx: {FILE} {was}", f"nginx: {FILE} {becomes}")
+    return "\n".join(
+        difflib.unified_diff(before.splitlines(), after.splitlines(), *names, lineterm="")
+    )

@@ -7,11 +7,13 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator
 
+from releasekit.nginx import log as logs
 from releasekit.nginx.preview import variable
 
 _FILE = re.compile(r"^# configuration file (\S+):$", re.MULTILINE)
 _INCLUDE = re.compile(r"^[^#\n]*\binclude\s+[\"']?([^;\"'\s]+)[\"']?\s*;", re.MULTILINE)
-_GOOD = "test is successful"
+GOOD = "test is successful"
+"""What `nginx -t` and `nginx -T` print of a configuration that they take."""
 
 
 def include_problem(dump: str, path: str, services: Collection[str]) -> str:
@@ -23,7 +25,7 @@ def include_problem(dump: str, path: str, services: Collection[str]) -> str:
     signs = [f'host not found in upstream "{service}"' for service in services]
     signs += [f'unknown "{variable(service)}" variable' for service in services]
     unknown = any(sign in dump for sign in signs)
-    if not unknown and (_GOOD not in dump or any(_matches(dump, path))):
+    if not unknown and (GOOD not in dump or any(_matches(dump, path))):
         return ""
     folder = posixpath.dirname(path)
     return (
@@ -35,7 +37,7 @@ def include_problem(dump: str, path: str, services: Collection[str]) -> str:
 def preview_problem(dump: str, path: str, services: Collection[str]) -> str:
     """Why nginx, whose `nginx -T` printed `dump`, would show no preview of any of `services`: only
     the managed file at `path` names their variables; "" when it would, or is broken."""
-    if _GOOD not in dump:
+    if GOOD not in dump:
         return ""
     _, *parts = _FILE.split(dump)
     theirs = "".join(
@@ -48,6 +50,19 @@ def preview_problem(dump: str, path: str, services: Collection[str]) -> str:
         f"nginx.preview is on, and nginx passes nothing to {' or '.join(names)}, so a preview "
         f"would show what users get: say `proxy_pass http://{names[0]};` in its configuration, or "
         "switch nginx.preview off"
+    )
+
+
+def log_problem(dump: str, path: str) -> str:
+    """Why nginx, whose `nginx -T` printed `dump`, would log nothing for the bake: it does not
+    include the file for that beside the managed one at `path`; "" when it would, or is broken."""
+    folder = posixpath.dirname(path)
+    if GOOD not in dump or any(_matches(dump, f"{folder}/{logs.FILE}")):
+        return ""
+    return (
+        "bake: nginx logs nothing that max_error_rate and max_p95 could be judged by: add "
+        f"`include {folder}/{logs.PATTERN};` to its configuration, beside each `access_log` of "
+        "your own, or in `server { }` where it is off; docs/nginx.md has the details"
     )
 
 

@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from releasekit.errors import RouteRefused
+from releasekit.nginx import log as logs
 from releasekit.nginx.language import Directive, written
 from releasekit.nginx.language import directive as _d
+from releasekit.nginx.mark import marked
 from releasekit.nginx.preview import previews, secret, shown, switches
 from releasekit.observed import Nginx, Route, Upstream
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:  # a bundle's names are checked by the grammar that is here
 FILE = "releasekit.conf"
 HOST = "releasekit.invalid"
 """The control server's name: no request from outside has a reason to carry it."""
-HEADER = "# Managed by releasekit, do not edit: the next release writes it anew.\n"
 SCHEMA = 1
 
 RESOLVER = ("resolver", "127.0.0.11", "valid=1s", "ipv6=off")
@@ -89,11 +90,13 @@ def render(
     control: Control,
     *,
     spare_idle: bool = True,
+    log: logs.Log | None = None,
 ) -> str:
     """The managed file for `route`, whose replicas' `peers` are known by name.
 
-    `spare_idle` False leaves `keepalive_min_timeout` to the user's own http block. Raises
-    `RouteRefused` for a value that is not of its grammar, and for a replica without a peer.
+    `spare_idle` False leaves `keepalive_min_timeout` to the user's own http block; `log` is the
+    bake's, where there is one. Raises `RouteRefused` for a value that is not of its grammar, and
+    for a replica without a peer.
     """
     route = replace(route, upstreams=known(route.upstreams, nginx))
     directives = [
@@ -103,11 +106,12 @@ def render(
         *(_upstream(upstream, peers, nginx) for upstream in route.upstreams),
         *(_preview(u, peers, nginx) for u in route.upstreams if u.preview),
         *switches(route),
+        *(logs.directives(log) if log else ()),
         # `return` answers before nginx looks at `allow` and `deny`: only `if` guards it.
         _d("geo", "$releasekit__denied", block=_guests(control)),
-        _server(route, passages(route, peers, nginx), nginx, control),
+        _server(route, passages(route, peers, nginx), nginx, control, log),
     ]
-    return HEADER + written(directives)
+    return marked(written(directives))
 
 
 def placeholder(services: Iterable[str]) -> str:
@@ -115,7 +119,8 @@ def placeholder(services: Iterable[str]) -> str:
     test of the files that name them, or their variables."""
     names = [_checked("service", service, NAME) for service in services]
     empty = [_d("upstream", name, block=[_d(*NOBODY)]) for name in names]
-    return HEADER + written([*empty, *switches(Route(tuple(Upstream(name, ()) for name in names)))])
+    route = Route(tuple(Upstream(name, ()) for name in names))
+    return marked(written([*empty, *switches(route)]))
 
 
 def known(upstreams: Iterable[Upstream], nginx: Nginx) -> tuple[Upstream, ...]:
@@ -137,7 +142,8 @@ def passages(route: Route, peers: Mapping[str, Peer], nginx: Nginx) -> tuple[Pas
         for u in route.upstreams
         for group in ((u.service, u.service, u.replicas), (u.service, shown(u.service), u.preview))
     ]
-    return tuple(p for group in groups for p in _passages(*group, peers, nginx))
+    asked = (p for group in groups for p in _passages(*group, peers, nginx))
+    return tuple(dict.fromkeys(asked))  # nginx refuses a location that is there twice
 
 
 def _passages(
@@ -146,7 +152,7 @@ def _passages(
     own = [(name, _peer(name, peers)) for name in names]
     for name, peer in own:
         if peer.check:
-            yield _passage(service, f"{service}/{name}", _target(name, peer, nginx), peer.check)
+            yield _passage(service, f"{service}/{name}", target(name, peer, nginx), peer.check)
     shared = {peer.check for _, peer in own}
     check = shared.pop() if len(shared) == 1 else None
     if check:
@@ -225,7 +231,7 @@ def _group(
     # two restarts of one made 30,000 requests fail while the other was well.
     options = ("resolve", "max_fails=0") if nginx.resolves else ("max_fails=0",)
     lines = [
-        _d("server", _target(replica, _peer(replica, peers), nginx), *options, *own)
+        _d("server", target(replica, _peer(replica, peers), nginx), *options, *own)
         for replica, own in servers
     ]
     body = [_d("zone", zone, ZONE_SIZE)]
@@ -236,7 +242,7 @@ def _group(
     return _d("upstream", name, block=[*body, *(lines or [_d(*NOBODY)])])
 
 
-def _target(name: str, peer: Peer, nginx: Nginx) -> str:
+def target(name: str, peer: Peer, nginx: Nginx) -> str:
     """Where nginx connects to for a replica: its name where it looks names up, else its address."""
     host = _checked("name", name, NAME)
     if not nginx.resolves:
@@ -254,7 +260,9 @@ def _guests(control: Control) -> Iterator[Directive]:
         yield _d(_address(control.client), "0")
 
 
-def _server(route: Route, asked: Iterable[Passage], nginx: Nginx, control: Control) -> Directive:
+def _server(
+    route: Route, asked: Iterable[Passage], nginx: Nginx, control: Control, log: logs.Log | None
+) -> Directive:
     server = [
         _d("listen", _port(control.port)),
         _d("server_name", HOST),
@@ -266,6 +274,7 @@ def _server(route: Route, asked: Iterable[Passage], nginx: Nginx, control: Contr
         _d("if", "($releasekit__denied)", block=[_d("return", "403")]),
         _d("location", "=", "/route", block=_answer(_told(route))),
         *map(_through, asked),
+        *([logs.location(log)] if log else []),
     ]
     return _d("server", block=server)
 

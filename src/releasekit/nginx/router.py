@@ -5,14 +5,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
-from releasekit.errors import CommandFailed, EngineError
+from releasekit.errors import CommandFailed, EngineError, ReleasekitError
+from releasekit.nginx import log as logs
+from releasekit.nginx import mark
 from releasekit.nginx.container import Container, Process
 from releasekit.nginx.control import ControlServer
-from releasekit.nginx.draft import SOME_HOST, placed, shown
-from releasekit.nginx.include import include_problem, preview_problem
-from releasekit.nginx.managed import ManagedFile
+from releasekit.nginx.draft import SOME_HOST, difference, placed, shown
+from releasekit.nginx.include import include_problem, log_problem, preview_problem
+from releasekit.nginx.log import Log
+from releasekit.nginx.managed import ManagedFile, edited
 from releasekit.nginx.preview import previews
 from releasekit.nginx.render import (
     Control,
@@ -24,10 +28,25 @@ from releasekit.nginx.render import (
     passages,
     placeholder,
     render,
+    target,
 )
+from releasekit.nginx.request_log import RequestLog
 from releasekit.observed import Nginx, Route, Upstream
 from releasekit.ports import Clock, Host
 from releasekit.together import together
+
+CONFIRM_S = 20.0
+"""From the cutover to its confirmation, at most."""
+PREPARE_S = 100.0
+"""From the first route of a run to the cutover: what the next route needs not to be loaded for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bake:
+    """That nginx logs at `path`, in its container, while a release is watched for `seconds`."""
+
+    path: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +70,8 @@ class NginxRouter:
     `ngx_http_upstream_zone_preresolve`), and none were lost. That is what `steps.Announce` is:
     an `apply` with the new replicas on standby.
 
-    `directory` is the host's folder that nginx includes; `peers` tells where replicas, by
+    `directory` is the host's folder that nginx includes, `lock` the file that everybody on the host
+    locks who reloads an nginx; `peers` tells where replicas, by
     name, answer, and leaves out those that do not exist.
     """
 
@@ -64,13 +84,21 @@ class NginxRouter:
         *,
         directory: str,
         control_port: int,
+        lock: str,
+        bake: Bake | None = None,
     ) -> None:
         self._container = container
         self._peers = peers
+        self._clock = clock
+        self._bake = bake
         self._control = ControlServer(
             host, container, clock, directory=directory, port=control_port
         )
-        self._file = ManagedFile(host, container, self._control, clock, directory=directory)
+        self.requests = RequestLog(self._control, container, bake.path if bake else "")
+        """What nginx logs while a release is watched."""
+        self._file = ManagedFile(
+            host, container, self._control, clock, directory=directory, lock=lock
+        )
         self._version: tuple[int, ...] | None = None
         self._applied: _Applied | None = None
         self._is_drained = False
@@ -80,12 +108,76 @@ class NginxRouter:
         loaded, agree = self._control.look()
         processes = self._container.processes()
         self._file.know(processes)
-        return Nginx(
+        nginx = Nginx(
             version=self._version_of(loaded),
             running=self._control.facts.is_running,
             loaded=loaded.route if loaded else None,
             draining=any(p.is_leaving for p in processes) or not agree,
         )
+        return replace(nginx, loaded=self._reached(nginx), edited=self._edited(nginx))
+
+    def _reached(self, nginx: Nginx) -> Route | None:
+        """What is loaded, without the replicas that moved away from the addresses that an nginx
+        which looks no names up goes on with: by now they may be somebody else's."""
+        if nginx.loaded is None or nginx.resolves:
+            return nginx.loaded
+        text = self._file.read() or ""
+        if mark.generation(text) != nginx.loaded.generation:
+            return nginx.loaded
+        try:
+            peers = self._peers(sorted(nginx.loaded.names))
+        except ReleasekitError:
+            return nginx.loaded
+        there = {name: target(name, peer, nginx) for name, peer in peers.items() if peer.address}
+        return nginx.loaded.without({n for n, to in there.items() if f" {to} " not in text})
+
+    def _edited(self, nginx: Nginx) -> str:
+        """How the managed file differs from what is loaded, where somebody edited it."""
+        text = self._file.read()
+        if text is None or mark.is_whole(text):
+            return ""
+        if nginx.loaded is None:
+            return "what it was cannot be told: nginx does not tell its route"
+        try:
+            theirs, ours = self.draft(nginx.loaded.upstreams, {}, nginx)
+        except ReleasekitError as error:
+            return f"what it was cannot be told: {error.message}"
+        return difference(ours, theirs, "as it was written", "as it is") or "its first lines differ"
+
+    def require_own(self, nginx: Nginx) -> None:
+        """Raise `ForeignChange` when somebody edited the managed file, as was observed."""
+        if nginx.edited:
+            raise edited(self._file.path, nginx.edited)
+
+    def adopt(self, copy: str) -> None:
+        """Keep a copy of the managed file, and let it be replaced, whoever edited it."""
+        self._file.adopt(copy)
+
+    def mend(self) -> None:
+        """Have the file lead where the route leads that nginx has loaded.
+
+        It does not after a run that was killed, or a master that did not take a route: nginx would
+        start with another one than it runs. A file that somebody edited is left alone, and so is
+        one whose replicas are gone: nothing but another route puts that right.
+        """
+        facts = self._control.facts
+        if not (facts.is_running or self._control.inspect().is_running):
+            return
+        text, loaded = self._file.read(), self._control.ask()
+        if loaded is None or (text is not None and not self._file.is_own(text)):
+            return
+        is_loaded = text is not None and mark.generation(text) == loaded.route.generation
+        if is_loaded and mark.is_whole(text or ""):
+            return
+        if loaded.route.resolved <= self._peers(sorted(loaded.route.resolved)).keys():
+            self.apply(loaded.route.upstreams)
+
+    def log_problem(self) -> str:
+        """Why nginx, as it is configured, would log nothing for the bake; "" if it would."""
+        if self._bake is None:
+            return ""
+        dump = self._container.dump(self._file.nginx, "")
+        return log_problem(dump, self._container.managed_path)
 
     def problem(self, services: Sequence[str]) -> str:
         """Why nginx would not load a route of `services`, as its configuration is; "" if it would.
@@ -111,23 +203,38 @@ class NginxRouter:
         (loaded, _), peers = together(self._control.look, lambda: self._peers(names))
         nginx = Nginx(self._version_of(loaded))
         route = _route(known(upstreams, nginx), loaded)
+        file = self._file.read()
+        log = self._log(file)
         draft = partial(
             _texts,
             peers=peers,
             nginx=nginx,
             control=Control(self._control.port, self._control.facts.gateway),
+            log=log,
         )
         self._file.replaced, self._is_drained = frozenset(), False
         same = replace(route, generation=loaded.route.generation) if loaded else route
         # A reload of the very bytes that nginx runs would only close idle keep-alive connections.
-        is_loaded = loaded is not None and self._file.read() in draft(same)
+        is_loaded = loaded is not None and file in draft(same)
         if is_loaded:
             route = same
         else:
-            self._file.put(draft(route), route.secret)
+            self._file.put(draft(route), route.secret, logs.text(log) if log else "")
         before = loaded.route.names if loaded is not None and not is_loaded else frozenset[str]()
         self._applied = _Applied(route, _new(passages(route, peers, nginx), route, before))
         return not is_loaded
+
+    def _log(self, file: str | None) -> Log | None:
+        """The log of the route that is to be applied over this `file`: one that is written already
+        goes on, for it tells of the release before. None where nginx could not write it."""
+        if self._bake is None or not self._control.facts.is_running:
+            return None
+        now = datetime.fromisoformat(self._clock.utc()).timestamp()
+        log, ends = Log(self._bake.path, logs.pieces_of(file or "")), now + self._bake.seconds
+        if log.is_open(now) and log.is_open(ends + CONFIRM_S):
+            return log
+        can_write = log.is_open(now) or self.requests.empty()
+        return log.until(now, ends + PREPARE_S) if can_write else None
 
     def draft(
         self, upstreams: Sequence[Upstream], starting: Mapping[str, Peer], nginx: Nginx
@@ -142,12 +249,14 @@ class NginxRouter:
         there = self._peers(sorted(Route(tuple(upstreams)).resolved - starting.keys()))
         peers = placed({**there, **starting})
         facts = self._control.facts
+        log = Log(self._bake.path, logs.pieces_of(now)) if self._bake else None
         client = facts.gateway or ("" if facts.is_running else SOME_HOST)
         texts = _texts(
             _route(known(upstreams, nginx), None),
             peers=peers,
             nginx=nginx,
             control=Control(self._control.port, client),
+            log=log,
         )
         spares = not now or "keepalive_min_timeout" in now
         return shown(now, peers), shown(texts[0] if spares else texts[-1], peers)
@@ -211,9 +320,16 @@ def _new(asked: Iterable[Passage], route: Route, before: frozenset[str]) -> tupl
 
 
 def _texts(
-    route: Route, *, peers: Mapping[str, Peer], nginx: Nginx, control: Control
+    route: Route,
+    *,
+    peers: Mapping[str, Peer],
+    nginx: Nginx,
+    control: Control,
+    log: Log | None,
 ) -> tuple[str, ...]:
     """The file for `route`, the preferred text first. The other one is for an http block with a
     `keepalive_min_timeout` of its own: nginx takes no second."""
-    both = (render(route, peers, nginx, control, spare_idle=spare) for spare in (True, False))
+    both = (
+        render(route, peers, nginx, control, spare_idle=spare, log=log) for spare in (True, False)
+    )
     return tuple(dict.fromkeys(both))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from releasekit.observed import Observed, Replica
 from releasekit.plan import Plan
 from releasekit.release import short
-from releasekit.steps import EnsureBacking, Phase, Remove, Step, Stop
+from releasekit.steps import EnsureBacking, Phase, Remove, RunOnce, Step, Stop
 from releasekit.target import Target
 
 KeepPrevious = Literal["running", "stopped", "removed"]
@@ -48,6 +48,15 @@ def ensure_backing(observed: Observed, target: Target) -> tuple[Step, ...]:
     running = {backing.service for backing in observed.backing if backing.running}
     absent = tuple(service for service in target.backing if service not in running)
     return (EnsureBacking(absent, "not running"),) if absent else ()
+
+
+def migration(observed: Observed, target: Target) -> tuple[Step, ...]:
+    """Run the release's migration, unless that was done, or the release was good before."""
+    due = target.migration
+    if due is None or target.release in observed.committed | observed.migrated:
+        return ()
+    cause = "once, before anything of it starts"
+    return (RunOnce(target.release, due.service, "pre_release", due.timeout_s, cause),)
 
 
 def clear(replicas: Iterable[Replica], cause: str, phase: Phase) -> tuple[Step, ...]:

@@ -12,13 +12,16 @@ from releasekit.steps import (
     Announce,
     ConfirmRoute,
     Drain,
+    EnsureBacking,
     MarkCurrent,
     Phase,
+    Pull,
     Route,
     Start,
     Step,
 )
-from releasekit.strategies.base import Options, Strategy, settled_notes
+from releasekit.strategies.bake import baked
+from releasekit.strategies.base import Options, Strategy, migration, settled_notes
 from releasekit.strategies.recreate import Recreate
 from releasekit.strategies.slots import only, running
 from releasekit.target import Target
@@ -71,7 +74,13 @@ class Mix:
         return self.services.get(service, self.default)
 
     def plan(self, observed: Observed, target: Target) -> Plan:
-        """The plan for all services; each strategy sees only what is its own."""
+        """The plan for all services, with the release's migration before all of it, and its bake
+        before the commit point; each strategy sees only what is its own."""
+        plan = self._planned(observed, target)
+        plan = replace(plan, steps=_migrating(plan.steps, observed, target))
+        return baked(plan, observed, target)
+
+    def _planned(self, observed: Observed, target: Target) -> Plan:
         parts = self._parts(observed, target)
         settled = settled_notes(target)
         if len(parts) == 1:
@@ -136,6 +145,14 @@ def _part(parts: list[_Part], chosen: Chosen, level: int) -> _Part:
             return part
     parts.append(_Part(chosen, level))
     return parts[-1]
+
+
+def _migrating(steps: tuple[Step, ...], observed: Observed, target: Target) -> tuple[Step, ...]:
+    """`steps` with the migration, if it is due, once what it needs is there."""
+    if not steps:
+        return ()
+    first = tuple(takewhile(lambda step: isinstance(step, Pull | EnsureBacking), steps))
+    return (*first, *migration(observed, target), *steps[len(first) :])
 
 
 def _merged(

@@ -14,6 +14,7 @@ from releasekit.observed import Observed, Replica, Upstream
 from releasekit.plan import Plan
 from releasekit.release import short
 from releasekit.steps import Announce, Drain, Start, Step, Stop
+from releasekit.strategies.bake import is_baked
 from releasekit.strategies.base import Options, ensure_backing
 from releasekit.strategies.blue_green import BlueGreen, BlueGreenOptions
 from releasekit.strategies.place import Place
@@ -134,7 +135,8 @@ class _Planner(SlotPlanner):
 
     def _but_for_the_last_stop(self, steps: list[Step]) -> list[Step]:
         """The last old replicas go after the commit point: by then only the new ones serve, and
-        nothing is to be taken back because somebody loses patience with a drain."""
+        nothing is to be taken back because somebody loses patience with a drain, or only by
+        starting them again."""
         if not (self.commits and steps and isinstance(steps[-1], Stop)):
             return steps
         last = steps[-1]
@@ -157,7 +159,8 @@ class _Planner(SlotPlanner):
         if self.commits or batches.is_unfinished:
             while not batches.are_over:
                 steps += batches.next()
-        return steps
+        is_watched = batches.is_asked and is_baked(self.observed, self.target)
+        return self._but_for_the_last_stop(steps) if is_watched else steps
 
     def announce(self, service: str, names: Iterable[str]) -> tuple[Step, ...]:
         """The route as it is, plus these on standby (see `Announce`)."""

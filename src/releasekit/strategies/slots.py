@@ -39,8 +39,8 @@ _FIRST = (
 )
 
 _FORGETS = (
-    "does not look names up while it runs: a container that comes back with another address is "
-    "lost until the next release. nginx 1.27.3 or later finds it"
+    "does not look names up while it runs: a container that comes back with another address, as "
+    "after a reboot, is lost until the next release. nginx 1.27.3 or later finds it"
 )
 
 

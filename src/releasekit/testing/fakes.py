@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
 from releasekit.errors import CommandFailed, RouteRefused, StepFailed
 from releasekit.observed import PLAIN, Backing, Health, Nginx, Replica, Route, Upstream
-from releasekit.ports import Answer, Completed, Probe
+from releasekit.ports import Answer, Completed, Free, Page, Probe
 from releasekit.steps import replica_names
 from releasekit.target import Service, Target
 from releasekit.testing.workers import ACCEPT_S
@@ -38,6 +38,9 @@ class FakeEngine:
         health = Health.HEALTHY if self.world.is_healthy(c) else Health.STARTING
         return Replica(c.service, c.slot, c.name, c.release, c.id, "", c.running, health)
 
+    def changed(self) -> tuple[str, ...]:
+        return ()
+
     def pull(self, images: Sequence[str]) -> None:
         with self.world.touched():
             pass
@@ -49,6 +52,11 @@ class FakeEngine:
                 name = there.id if there else f"new-{service}"
                 self.world.backing[service] = Backing(service, name)
                 self.world.strike("midway")
+
+    def run_once(self, release: str, service: str, deadline_s: float) -> None:
+        with self.world.touched():
+            self.world.migrate(service, release)
+            self.world.strike("midway")
 
     def start(self, release: str, slot: str, replicas: Sequence[tuple[str, int]]) -> None:
         with self.world.touched():
@@ -229,6 +237,8 @@ class FakeHost:
     def __init__(self, world: World | None = None) -> None:
         self.world = world or World()
         self.files = self.world.files
+        self.room: Free | None = Free(2**40, None)
+        """What is free on its one disk."""
 
     def run(
         self,
@@ -238,11 +248,15 @@ class FakeHost:
         stdin: str = "",
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        is_stopped: Callable[[], bool] | None = None,
     ) -> Completed:
         raise CommandFailed(f"{argv[0]}: a fake host runs nothing")
 
     def read(self, path: str) -> str | None:
         return self.files.get(path)
+
+    def tail(self, path: str, size: int) -> str:
+        return self.files.get(path, "")[-size:]
 
     def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
         self.files[path] = text
@@ -270,6 +284,18 @@ class FakeHost:
     def remove(self, path: str) -> None:
         self.files.pop(path, None)
 
+    def free(self, path: str) -> Free | None:
+        return self.room
+
+    def reserve(self, path: str, size: int) -> None:
+        self.files[path] = ""
+
+    def link(self, path: str, name: str) -> None:
+        self.files[name] = self.files[path]
+
+    def rename(self, path: str, name: str) -> None:
+        self.files[name] = self.files.pop(path)
+
     def list_dir(self, path: str) -> tuple[str, ...]:
         inside = (
             name.removeprefix(f"{path}/") for name in self.files if name.startswith(f"{path}/")
@@ -287,5 +313,24 @@ class FakeHost:
     ) -> tuple[Answer, str]:
         return Answer(None, "a fake host connects to nothing"), ""
 
-    def lock(self, path: str, purpose: str) -> nullcontext[None]:
+    def fetch(self, url: str, *, deadline_s: float) -> Page:
+        return Page(None, detail="a fake host connects to nothing", is_unknown=True)
+
+    def lock(
+        self,
+        path: str,
+        purpose: str,
+        *,
+        wait_s: float = 0.0,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> nullcontext[None]:
         return nullcontext()
+
+    def holder(self, path: str) -> str:
+        return ""
+
+    def left_behind(self, lock: str) -> tuple[str, ...]:
+        return ()
+
+    def end_left_behind(self, lock: str) -> None:
+        pass

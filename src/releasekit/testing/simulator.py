@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from releasekit import journal as journals
+from releasekit.chain import Reading
 from releasekit.check import checked_plan
-from releasekit.errors import Interrupted, ReleasekitError
+from releasekit.errors import Interrupted, MigrationUnfinished, ReleasekitError
 from releasekit.events import Event, StepStarted
 from releasekit.journal import Journal
+from releasekit.migrating import Decision, require_decided
 from releasekit.observed import Observed
 from releasekit.plan import Plan
 from releasekit.recovery import Earlier, way_back
@@ -27,13 +29,14 @@ JOURNAL = "journal.jsonl"
 SIMULATED: Counter[str] = Counter()
 """How many "runs", and "worlds" of a story of their own, this process has simulated."""
 
-Result = Literal["done", "nothing-to-do", "failed", "interrupted", "degraded", "killed"]
+Result = Literal["done", "nothing-to-do", "failed", "interrupted", "degraded", "killed", "fenced"]
 
 
 @dataclass
 class Ended:
     """How a run ended. `degraded`: the way back failed too, with `way_back_error`; `error` is what
-    went wrong first."""
+    went wrong first. `fenced`: a migration was not seen to end, and nothing is done before a
+    person decides."""
 
     result: Result = "done"
     plans: list[Plan] = field(default_factory=list)
@@ -80,12 +83,18 @@ class Simulator:
             current=stack[-1] if stack else "",
             committed=journals.ever_committed(records),
             held=journals.held(records),
+            migrated=journals.migrated(records),
         )
 
     @property
     def current(self) -> str:
         """The id of the release that was last committed to; "" when there is none."""
         return next(reversed(journals.committed(self.journal.records())), "")
+
+    @property
+    def unfinished(self) -> Mapping[str, Any] | None:
+        """The record of the migration that was not seen to end, and that nobody decided of."""
+        return journals.unfinished(self.journal.records())
 
     def commit(self, *targets: Target) -> None:
         """Have these releases been committed to before, in this order."""
@@ -113,15 +122,20 @@ class Simulator:
         kind: Literal["up", "rollback"] = "up",
         faults: Sequence[Fault] = (),
         is_stopped: Callable[[], bool] = lambda: False,
+        migration: Decision | None = None,
     ) -> Ended:
-        """Bring the world to `target`, and after a failure back to what was current."""
+        """Bring the world to `target`, and after a failure back to what was current; `migration`
+        is what a person decided of one that was not seen to end."""
         SIMULATED["runs"] += 1
         self._runs += 1
         ended = Ended()
         self.stored[target.release] = target
         self.world.step, self.world.faults, self.world.is_killed = 0, tuple(faults), False
         try:
-            self._run(target, self.mix(strategy), kind, is_stopped, ended)
+            before = self._decided(kind, migration)
+            self._run(target, self.mix(strategy), kind, is_stopped, before, ended)
+        except MigrationUnfinished as error:
+            ended.result, ended.error = "fenced", error
         except Killed as error:
             ended.result, ended.error = "killed", error
         self.world.faults, self.world.is_killed = (), False
@@ -133,10 +147,10 @@ class Simulator:
         mix: Mix,
         kind: str,
         is_stopped: Callable[[], bool],
+        before: Observed,
         ended: Ended,
     ) -> None:
         runner = self._runner(ended, is_stopped)
-        before = self.observe()
         plan = checked_plan(mix, before, target)
         ended.plans.append(plan)
         if plan.is_empty:
@@ -150,6 +164,16 @@ class Simulator:
             self._go_back(target, mix, before, error, ended, runner.downtime)
         ended.downtime_s = runner.downtime.seconds
         self.journal.write("end", run, result=ended.result)
+
+    def _decided(self, kind: str, decision: Decision | None) -> Observed:
+        """What there is, once a person has decided what an `up` cannot."""
+        unfinished = self.unfinished
+        if kind == "up":
+            require_decided(unfinished, decision, "the process was killed", runs=False)
+        if unfinished is not None and decision is not None:
+            facts = {"release": unfinished["release"], "state": decision}
+            self.journal.write("migration", unfinished["run"], **facts)
+        return self.observe()
 
     def _go_back(
         self,
@@ -191,17 +215,17 @@ class _Journal(Journal):
     are looked at again and again."""
 
     _text: str | None = None
-    _records: tuple[Mapping[str, Any], ...] = ()
+    _reading = Reading()
 
     def write(self, event: str, run: str, **facts: object) -> None:
         if event != "step":
             super().write(event, run, **facts)
 
-    def records(self) -> tuple[Mapping[str, Any], ...]:
+    def read(self) -> Reading:
         text = self._host.read(self._path)
         if text != self._text:
-            self._text, self._records = text, super().records()
-        return self._records
+            self._text, self._reading = text, super().read()
+        return self._reading
 
 
 @dataclass(frozen=True, slots=True)

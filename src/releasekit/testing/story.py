@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from releasekit import journal as journals
 from releasekit.errors import UnsafePlan
 from releasekit.events import Warned
+from releasekit.migrating import Decision
 from releasekit.observed import PLAIN, SLOTS
 from releasekit.release import short
 from releasekit.strategies.mixed import Chosen
@@ -55,6 +57,7 @@ class Story:
         release: str,
         faults: Sequence[Fault] = (),
         is_stopped: Callable[[], bool] = lambda: False,
+        migration: Decision | None = None,
     ) -> Ended:
         """Bring the world to `release`; what holds for any run is asserted."""
         __tracebackhide__ = True
@@ -64,9 +67,12 @@ class Story:
         self.expected += [target, *([previous] if previous is not None else [])]
         world.history.clear()
         world.most.clear()
+        is_due = self._is_due(target) and migration != "done"
         had = {c.name: (c.service, c.release) for c in world.containers.values() if c.running}
         try:
-            ended = self.simulator.run(target, self.mix, faults=faults, is_stopped=is_stopped)
+            ended = self.simulator.run(
+                target, self.mix, faults=faults, is_stopped=is_stopped, migration=migration
+            )
         except UnsafePlan as error:
             unsafe = self.mix.plan(self.simulator.observe(), target).render()
             raise AssertionError(f"{self}\n\n{unsafe}\n\n{error.message}") from None
@@ -76,6 +82,7 @@ class Story:
         back = previous if len(ended.plans) > 1 else None
         self._must_have_spared_the_host(target, back, had)
         self._must_have_kept_the_order(target, had)
+        self._must_have_migrated(target, ended, is_due=is_due)
         self.must(self.backing.items() <= world.backing.items(), "backing services were touched")
         self.must(not (lost := self.lost), f"lost requests: {'; '.join(lost)}")
         return ended
@@ -161,6 +168,27 @@ class Story:
                 case "starts":
                     self._must_be_its_turn(moment, target, up, ready)
                     up[name] = (moment.service, moment.release)
+                case "migrates":
+                    pass
+
+    def _is_due(self, target: Target) -> bool:
+        """Whether the release has a migration that did not end well yet, and was never current."""
+        records = self.simulator.journal.records()
+        good = journals.ever_committed(records) | journals.migrated(records)
+        return target.migration is not None and target.release not in good
+
+    def _must_have_migrated(self, target: Target, ended: Ended, *, is_due: bool) -> None:
+        """Its migration ran if it was due, once, and before anything of it started; nobody
+        else's did."""
+        history = self.world.history
+        ran = [moment.release for moment in history if moment.what == "migrates"]
+        allowed = [target.release] if is_due else []
+        self.must(ran in ([], allowed), f"migrated: {', '.join(map(short, ran))}")
+        if is_due:
+            own = (m for m in history if m.release == target.release)
+            first = next((m.what for m in own if m.what in ("migrates", "starts")), "migrates")
+            self.must(first == "migrates", "it started before its migration")
+            self.must(bool(ran) or ended.result != "done", "its migration did not run")
 
     def _must_be_its_turn(
         self, moment: Moment, target: Target, up: Mapping[str, tuple[str, str]], ready: Set[str]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
 from releasekit.errors import StepFailed
-from releasekit.steps import EnsureBacking, Remove, Start, Step, Stop
+from releasekit.migrating import Decision
+from releasekit.steps import EnsureBacking, Remove, RunOnce, Start, Step, Stop
 from releasekit.testing.simulator import Ended
 from releasekit.testing.story import Story
 from releasekit.testing.world import App, Fault, Killed, When
@@ -16,6 +17,8 @@ from releasekit.testing.world import App, Fault, Killed, When
 Error = Callable[[], BaseException]
 
 FATES: tuple[Literal["sick", "exits"], ...] = ("sick", "exits")
+DECISIONS: Mapping[When, Decision] = {"before": "again", "midway": "again", "after": "done"}
+"""What a person finds out of a migration that was killed then."""
 ON_THE_WAY_BACK = 3
 """So many steps after a failure the process is killed too."""
 
@@ -49,9 +52,19 @@ class Trial:
                 self._must_be_back(now, is_new=is_new)
         if self.is_sick:
             story.world.apps = story.start.apps
-        story.run(then)
+        self._must_go_on(then)
         story.must_have_arrived(then)
         return ended
+
+    def _must_go_on(self, then: str) -> None:
+        """A migration that was cut short is a fence: nothing happens until a person decided. Its
+        effect was there only if the process was killed after it."""
+        story, decision = self.story, None
+        if story.simulator.unfinished is not None:
+            story.must(story.run(then).result == "fenced", "it went on over a migration")
+            story.must(not story.world.history, "something was touched")
+            decision = DECISIONS[self.faults[0].when]
+        story.run(then, migration=decision)
 
     def _must_be_back(self, previous: str, *, is_new: bool) -> None:
         """All of the previous release is, if there is one, and nothing is left of what failed,
@@ -91,7 +104,7 @@ def trials(
 
 
 def _moments(step: Step) -> tuple[When, ...]:
-    has_midst = isinstance(step, Start | Stop | Remove | EnsureBacking)
+    has_midst = isinstance(step, Start | Stop | Remove | EnsureBacking | RunOnce)
     return ("before", "midway", "after") if has_midst else ("before", "after")
 
 

@@ -25,7 +25,7 @@ CALL_S = 0.05
 LONG_AGO = -1e9
 
 When = Literal["before", "midway", "after"]
-What = Literal["starts", "proven", "stops", "exits"]
+What = Literal["starts", "proven", "stops", "exits", "migrates"]
 
 
 class Killed(BaseException):  # no Exception: nothing may handle it
@@ -101,8 +101,8 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What became of a container: it "starts", is "proven" healthy by a probe, "stops", or
-    "exits" by itself."""
+    """What became of a container: it "starts", is "proven" healthy by a probe, "stops", "exits" by
+    itself, or begins as the one that "migrates"."""
 
     at: float
     what: What
@@ -197,6 +197,10 @@ class World:
         self.history.append(Moment(self.clock.now(), what, c.service, c.name, c.release))
         if what != "proven":
             self._next = None
+
+    def migrate(self, service: str, release: str) -> None:
+        """Run the release's migration, in a container like one of this service."""
+        self.history.append(Moment(self.clock.now(), "migrates", service, "", release))
 
     def forget(self) -> None:
         """Begin the record anew: what was lost, the most there were, the history."""

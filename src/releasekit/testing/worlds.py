@@ -19,7 +19,7 @@ from releasekit.strategies.blue_green import BlueGreen, BlueGreenOptions
 from releasekit.strategies.mixed import Chosen, Mix
 from releasekit.strategies.recreate import Recreate
 from releasekit.strategies.rolling import Rolling, RollingOptions
-from releasekit.target import Service, Target
+from releasekit.target import Migration, Service, Target
 from releasekit.testing.simulator import Simulator
 from releasekit.testing.workers import ACCEPT_S
 from releasekit.testing.world import App, World
@@ -151,7 +151,8 @@ class Start:
         for release, target in self.targets.items():
             services = "; ".join(map(_described, target.services))
             warm_up_s = self.apps[release].warm_up_s
-            lines.append(f"{short(release)} is {services}; warm after {warm_up_s:g} s")
+            migrates = f"; migrates in {target.migration.service}" if target.migration else ""
+            lines.append(f"{short(release)} is {services}; warm after {warm_up_s:g} s{migrates}")
         return "\n".join(lines)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002
@@ -220,7 +221,8 @@ def releases(draw: st.DrawFn, *, has_nginx: bool) -> dict[str, Target]:
             for name, count in zip(names, counts, strict=True)
             if name in chosen
         )
-        targets[release] = Target(PROJECT, release, services, BACKING)
+        migration = Migration(chosen[0]) if number % 3 == 0 else None
+        targets[release] = Target(PROJECT, release, services, BACKING, migration)
     return targets
 
 

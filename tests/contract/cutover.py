@@ -1,0 +1,81 @@
+"""A cutover in a process of its own, which is killed before its n-th operation.
+
+    python -m tests.contract.cutover N WORLD...
+
+Operations are those that the kernel sees: a process that is started, a file of the managed folder
+that is opened, renamed, linked or removed; with a negative N only the latter count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from releasekit.observed import Upstream
+from tests.contract.nginx_stage import DockerContainer, Stage, World, eventually
+
+OF_FILES = ("open", "os.rename", "os.link", "os.remove")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that another process needs to know of a `World`, and whom to route to."""
+
+    prefix: str
+    ports: dict[str, int]
+    container: str
+    image: str
+    folder: str
+    replicas: tuple[str, ...]
+
+    @classmethod
+    def of(cls, world: World, upstream: Upstream) -> Scene:
+        stage, container = world.stage, world.container
+        return cls(
+            stage.prefix,
+            stage.ports,
+            container.name,
+            container.image,
+            str(world.folder),
+            upstream.replicas,
+        )
+
+    @property
+    def argv(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def killed_before(operation: int, folder: str) -> None:
+    """Have this process killed before its so-manieth operation; none but those on files count when
+    it is negative."""
+    left, counting = abs(operation), threading.Lock()
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        nonlocal left
+        is_ours = event in OF_FILES and str(args[0]).startswith(folder)
+        if is_ours or (operation > 0 and event == "subprocess.Popen"):
+            with counting:
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def main(operation: str, text: str) -> None:
+    scene = Scene(**json.loads(text))
+    container = DockerContainer(scene.container, scene.prefix, scene.image)
+    world = World(Stage(scene.prefix, scene.prefix, scene.ports), container, Path(scene.folder))
+    killed_before(int(operation), str(world.managed.parent))
+    world.router.apply([Upstream("web", tuple(scene.replicas))])
+    eventually(world.router.unconfirmed)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
