@@ -38,9 +38,10 @@ def test_of_two_at_once_one_has_the_turn_and_the_other_is_refused(
     shop: Shop, tmp_path: Path, rounds: int
 ) -> None:
     """The one goes on only when the other has ended: they meet in every round."""
+    up = ("up", "--json", shop.first)
     for _ in range(rounds):
         with a_command_left_behind(shop, tmp_path) as left:
-            with shop.running("up", "--json") as one, shop.running("up", "--json") as other:
+            with shop.running(*up) as one, shop.running(*up) as other:
                 runs = (one, other)
                 loser = first_ended(runs)
                 winner = next(run for run in runs if run is not loser)
