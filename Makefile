@@ -17,11 +17,11 @@ test: venv engine images lint ## lint, then all tests but the slow ones; some wi
 	$(if $(ARGS),,$(bin)/pytest tests/simulation) # by itself: it counts its worlds
 	$(bin)/pytest -n 2 --dist loadgroup -m "not slow" $(or $(ARGS),--ignore=tests/simulation)
 
-slow: venv engine images ## the end-to-end tests that `make test` has no time for
-	$(bin)/pytest -n 2 --dist loadgroup -m slow --ignore=tests/faults $(ARGS)
+slow: venv engine images ## what else `make test` has no time for
+	$(bin)/pytest -n 2 --dist loadgroup -m "slow and not faults" $(ARGS)
 
 faults: venv engine images ## all that can go wrong in the midst of a release, for an hour or so
-	$(bin)/pytest -n 2 --dist loadgroup tests/faults $(ARGS)
+	$(bin)/pytest -n 2 --dist loadgroup -m faults $(ARGS)
 
 lint: venv ## ruff, mypy and the import contracts
 	$(bin)/ruff check

@@ -32,7 +32,7 @@ from tests.contract.nginx_stage import (
     remove,
 )
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
 ROOT = Path(__file__).parents[2]
 

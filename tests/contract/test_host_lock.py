@@ -22,6 +22,8 @@ from releasekit.hosts import processes
 from releasekit.hosts.local import LocalHost, MonotonicClock
 from releasekit.waiting import wait_until
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def host() -> LocalHost:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import http.server
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -224,6 +225,25 @@ LocalHost({{}}).{call}
         assert copied.read_bytes() == b"\xff\x00"
         assert stat.S_IMODE(copied.stat().st_mode) == 0o640
         assert host.digest(str(copied)) == host.digest(str(source))
+
+    def test_a_copy_is_nobody_elses_until_it_has_the_rights_of_its_source(
+        self, host: LocalHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source, modes, real = tmp_path / "keystore", [], shutil.copy2
+        source.touch(mode=0o600)
+
+        def copy2(source: str, target: Path) -> None:
+            modes.append(stat.S_IMODE(target.stat().st_mode))
+            real(source, target)
+
+        monkeypatch.setattr(shutil, "copy2", copy2)
+        before = os.umask(0)
+        try:
+            host.copy(str(source), str(tmp_path / "copy"))
+        finally:
+            os.umask(before)
+
+        assert modes == [0o600]
 
     def test_what_is_not_there_is_none(self, host: LocalHost, tmp_path: Path) -> None:
         missing = str(tmp_path / "missing")

@@ -30,6 +30,7 @@ from bench.load import Load, Report
 from examples.shop.build import build
 from releasekit.hosts.local import MonotonicClock
 from releasekit.waiting import wait_until
+from tests.e2e.modes import exposed
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "shop"
@@ -142,7 +143,8 @@ class Shop:
     @classmethod
     @contextmanager
     def opened(cls, folder: Path, *, nginx: str = "1.30") -> Iterator[Shop]:
-        """A shop with one commit and its image, nothing running; gone afterwards."""
+        """A shop with one commit and its image, nothing running; gone afterwards, and others could
+        read nothing of its state."""
         shop = cls(
             folder / "shop",
             f"shop-{secrets.token_hex(3)}",
@@ -158,6 +160,7 @@ class Shop:
         try:
             shop.commit("Open the shop")
             yield shop
+            assert exposed(shop.state) == set()
         finally:
             shop.remove()
 

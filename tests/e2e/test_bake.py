@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.shop import Ran, Shop, assert_none_lost, assert_orders_kept, assert_serves, docker
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
 BAKE_S = 15.0
 BAKE = {"RELEASEKIT_BAKE__DURATION": f"{BAKE_S}s", "RELEASEKIT_BAKE__MAX_ERROR_RATE": "0.05"}

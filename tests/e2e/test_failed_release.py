@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.shop import Ran, Shop, assert_none_lost, assert_serves
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
 HEALTH_S = 3.0
 CRASHES_S = 10.0

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.shop import Shop, assert_serves, docker, killed
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
 
 def test_an_edited_nginx_file_stops_everything_until_it_is_adopted(shop: Shop) -> None:

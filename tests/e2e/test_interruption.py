@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.shop import Shop, assert_none_lost, assert_serves, killed
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
 
 def test_of_two_releases_at_once_one_is_refused_and_told_by_whom(shop: Shop) -> None:

@@ -8,7 +8,7 @@ from releasekit.hosts.local import MonotonicClock
 from releasekit.waiting import wait_until
 from tests.e2e.shop import DEADLINE_S, Shop, assert_serves, docker
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.faults, pytest.mark.slow]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from releasekit.hosts.local import MonotonicClock
 from releasekit.waiting import wait_until
 from tests.e2e.shop import DEADLINE_S, Shop, assert_serves, docker
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
 
 def address(container: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.shop import Ran, Shop, assert_none_lost, assert_serves, docker, killed
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
 DAMAGES = ("cut", "edited", "garbage")
 

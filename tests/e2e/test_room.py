@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.shop import Shop, assert_none_lost, assert_serves
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
 DISK = "size=96m,nr_inodes=300"
 CHUNK = 1024**2

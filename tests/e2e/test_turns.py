@@ -16,7 +16,7 @@ from releasekit.hosts.local import MonotonicClock
 from releasekit.waiting import wait_until
 from tests.e2e.shop import DEADLINE_S, Running, Shop, assert_serves
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
 LEFT = "left behind"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,14 @@ from tests.plugins.making import write_plugin
 
 DRAIN_S = 5
 """More than any request of the load takes, and no more: a drain that hangs is waited for."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All that is tested here belongs to the fault lane."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("faults")
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,14 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench.load import Load, Report
 from releasekit.hosts.local import MonotonicClock
+from releasekit.hosts.processes import VARIABLE
 from releasekit.waiting import wait_until
 from tests.e2e.shop import DEADLINE_S, Container, Ran, Running, Shop, docker
 from tests.faults.ways import MAIL, WAYS, Way
@@ -137,12 +139,15 @@ def held_locks(state: Path) -> list[str]:
 
 
 def processes_of(shop: Shop) -> list[str]:
-    """Command lines that speak of the shop's project, but for those inside its containers."""
-    return [
-        line
-        for line in command_lines().values()
-        if "docker" in line.partition("\0")[0] and f"\0{shop.name}\0" in line
-    ]
+    """Command lines of what was started under the shop's lock, by whatever run."""
+    under = f"{VARIABLE}={shop.lock}"
+    return [line for pid, line in command_lines().items() if under in environment_of(pid)]
+
+
+def environment_of(pid: int) -> str:
+    with suppress(OSError):
+        return os.fsdecode((Path("/proc") / str(pid) / "environ").read_bytes())
+    return ""  # it has ended meanwhile
 
 
 def command_lines() -> dict[int, str]:

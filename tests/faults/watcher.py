@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import stat
 import threading
 from pathlib import Path
 from urllib.parse import quote
 
+from tests.e2e.modes import exposed
 from tests.faults.stage import command_lines
 
 PAUSE_S = 0.005
@@ -47,16 +47,3 @@ def forms(secrets: frozenset[str]) -> frozenset[str]:
     """The secrets as they are, in URLs and as base64."""
     coded = {base64.b64encode(secret.encode()).decode().rstrip("=") for secret in secrets}
     return secrets | {quote(secret, safe="") for secret in secrets} | coded
-
-
-def exposed(folder: Path) -> set[str]:
-    """What is in this folder, itself included, that others can read or write."""
-    try:
-        mode = folder.lstat().st_mode
-        others = mode & (stat.S_IRWXG | stat.S_IRWXO)
-        if not stat.S_ISDIR(mode):
-            return {f"{folder}: {mode:o}"} if others else set()
-        # What others cannot enter they cannot see into.
-        return set().union(*map(exposed, folder.iterdir())) if others else set()
-    except FileNotFoundError:
-        return set()  # it has gone meanwhile

@@ -158,9 +158,10 @@ class LocalHost:
     def copy(self, source: str, target: str) -> None:
         self.make_dir(str(Path(target).parent))
         with _told(f"{source} -> {target}"):
-            temporary = _part(Path(target))
-            shutil.copy2(source, temporary)
             status = Path(source).stat()
+            temporary = _part(Path(target))
+            temporary.touch(mode=0o600)  # nobody else's, until it has the rights of the source
+            shutil.copy2(source, temporary)
             # Only root may give a file away; anybody else's copy is their own.
             with suppress(*([PermissionError] if os.geteuid() != 0 else [])):
                 os.chown(temporary, status.st_uid, status.st_gid)

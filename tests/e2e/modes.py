@@ -1,0 +1,25 @@
+"""What others than its owner may do to a file."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+READ_BY_NGINX = "nginx"
+"""The one folder that others may read, as nginx has to; it holds no secret."""
+
+
+def exposed(state: Path) -> set[str]:
+    """The files and folders below `state` that others could read or write: could, that is, also if
+    the folders above these let them in."""
+    found = set()
+    for path in state.rglob("*"):
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:
+            continue  # it has gone meanwhile
+        # Of a project's folder, `state/shop/nginx`.
+        is_nginxs = READ_BY_NGINX in path.relative_to(state).parts[1:2]
+        if mode & (stat.S_IWGRP | stat.S_IWOTH if is_nginxs else stat.S_IRWXG | stat.S_IRWXO):
+            found.add(f"{path}: {stat.filemode(mode)}")
+    return found
