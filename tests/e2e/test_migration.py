@@ -12,6 +12,8 @@ import pytest
 from releasekit.hosts.local import MonotonicClock
 from releasekit.waiting import wait_until
 from tests.e2e.shop import DEADLINE_S, PASSWORD, Shop, assert_none_lost, assert_serves, docker
+from tests.faults.stage import Team
+from tests.faults.ways import Way
 
 pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
@@ -197,6 +199,24 @@ def test_cut_short_it_is_a_fence_until_a_person_decides(shop: Shop, decision: st
     assert not gate.is_there
     refused = shop.up(third, "--migration", decision).ended(2).result
     assert refused["message"] == "no migration waits for a decision"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("how", "status"), [("error", 1), ("kill", -signal.SIGKILL)])
+def test_after_a_fault_right_before_it_or_after_it_one_command_puts_it_right_and_it_ran_once(
+    shop: Shop, tmp_path: Path, when: str, how: str, status: int
+) -> None:
+    team, second = Team(shop, Way(()), tmp_path), shop.commit("Say what is new")
+    fault = {"step": team.plan(second).index("RunOnce") + 1, "when": when, "how": how}
+    once = [f"{second} begins", f"{second} ends"]
+    with shop.load() as load:
+        team.up(second, fault).ended(status)
+        assert Gate(shop).log == (once if when == "after" else [])
+        team.up(second).ended(0)
+        assert_serves(shop, second)
+    assert_none_lost(shop, load.report)
+    assert Gate(shop).log == once
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from releasekit.compose.manifest import pull_sizes
 from releasekit.hosts.local import LocalHost
 from tests.e2e.shop import DEADLINE_S, Ran, docker
 from tests.faults.registry import Registry
-from tests.faults.stage import Pair, Team, assert_settled, command_lines
+from tests.faults.stage import Pair, Team, assert_settled, command_lines, processes_of
 from tests.faults.watcher import Watcher, forms
 
 pytestmark = pytest.mark.e2e
@@ -127,6 +127,35 @@ def test_a_signal_ends_a_pull_that_hangs_and_nothing_is_changed(remote: Remote) 
     assert "nothing is changed" in ran.result["message"]
     assert shop.containers() == before
     assert not [line for line in command_lines().values() if remote.image in line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_pull_that_outlives_its_killed_run_is_waited_for_or_ended(
+    remote: Remote, ends: bool
+) -> None:
+    shop, wire = remote.team.shop, remote.registry.wire
+    before = shop.containers()
+    wire.cut_after(PART, sticks=True)
+    environ = remote.environ(remote.registry.password)
+    with shop.running("up", "--json", remote.sha, **environ) as up:
+        up.wait_for_step("Pull")
+        assert wire.is_over.wait(DEADLINE_S)
+        up.signal(signal.SIGKILL)
+        up.finish().ended(-signal.SIGKILL)
+    (orphan,) = processes_of(shop)
+    assert remote.image in orphan
+    with shop.running("up", "--json", remote.sha, **environ) as following:
+        told = following.wait_for("warned", lambda said: "left behind" in said["message"])
+        assert "`docker image pull" in told["message"]
+        if ends:
+            wire.mend()
+        outcome = "ended by itself" if ends else "was killed"
+        following.wait_for("warned", lambda said: outcome in said["message"])
+        assert shop.containers() == before
+        wire.mend()
+        following.finish().ended(0)
+    assert_settled(remote.team, remote.sha)
 
 
 @pytest.mark.slow

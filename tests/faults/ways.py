@@ -55,5 +55,5 @@ WAYS = {
 }
 
 ELSEWHERE = {"Pull": "tests/faults/test_pull.py", "RunOnce": "tests/e2e/test_migration.py"}
-"""Steps whose faults are tried in another place: of the first no plan has any, after the second,
-cut short, one command does not do, for a person has to decide."""
+"""Steps whose faults are tried in another place: the first comes before there is a plan; the
+second, cut short, waits for a person, and not for one command."""
