@@ -12,8 +12,9 @@ import pytest
 from releasekit.observed import Upstream
 from tests.contract.nginx_stage import (
     BACKEND,
+    NEW,
+    OLD,
     USER,
-    VERSIONS,
     DockerContainer,
     Stage,
     World,
@@ -47,7 +48,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         subprocess.run(["docker", "network", "rm", *networks], capture_output=True, timeout=60)
 
 
-@pytest.fixture(params=VERSIONS)
+@pytest.fixture(params=[NEW, pytest.param(OLD, marks=pytest.mark.slow)])
 def world(request: pytest.FixtureRequest, stage: Stage, tmp_path: Path) -> Iterator[World]:
     image = f"releasekit-base/nginx:{request.param}"
     container = DockerContainer(f"{stage.prefix}-nginx", stage.network, image)

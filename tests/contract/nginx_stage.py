@@ -24,7 +24,8 @@ from releasekit.observed import Route, Upstream
 from releasekit.ports import Completed
 from releasekit.waiting import wait_until
 
-VERSIONS = {"1.30": (1, 30), "1.22": (1, 22)}
+NEW, OLD = "1.30", "1.22"
+VERSIONS = {NEW: (1, 30), OLD: (1, 22)}
 CLOCK = MonotonicClock()
 CONTROL_PORT = 18745
 UP = HealthCheck("/up", host="shop.example")

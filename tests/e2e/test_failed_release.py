@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from tests.e2e.shop import Ran, Shop, assert_none_lost, assert_serves
 
 pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
+CRASHES = "it crashes: restarted 3 times, last exit status 1"
 HEALTH_S = 3.0
 CRASHES_S = 10.0
 """Time enough for a container that lives for a second to crash four times."""
@@ -19,7 +23,7 @@ GIVE_UP_S = 20.0
     ("fault", "service", "why", "logged"),
     [
         ("unready-500", "web", "GET /up on port 8080: 500", "500 GET /up: broken"),
-        ("exit", "web", "it crashes: restarted 3 times, last exit status 1", "cannot start"),
+        ("exit", "web", CRASHES, "cannot start"),
     ],
 )
 def test_under_load_it_loses_no_request(
@@ -35,12 +39,12 @@ def test_under_load_it_loses_no_request(
 @pytest.mark.parametrize(
     ("fault", "service", "why", "logged"),
     [
-        ("unready-301", "web", "GET /up on port 8080: 301 to /", "listening on 8080"),
-        ("unready-hang", "web", "GET /up on port 8080: no answer in time", "listening on 8080"),
-        ("unready-flapping", "web", "GET /up on port 8080: 200, then ", "500 GET /up: broken"),
-        ("crash-loop", "web", "it crashes: restarted 3 times, last exit status 1", ""),
-        ("worker-exit", "worker", "it crashes: restarted 3 times, last exit status 1", "cannot st"),
         ("worker-unready", "worker", "Docker's health check says starting", "at work"),
+        slow("unready-301", "web", "GET /up on port 8080: 301 to /", "listening on 8080"),
+        slow("unready-hang", "web", "GET /up on port 8080: no answer in time", "listening on 8080"),
+        slow("unready-flapping", "web", "GET /up on port 8080: 200, then ", "500 GET /up: broken"),
+        slow("crash-loop", "web", CRASHES, ""),
+        slow("worker-exit", "worker", CRASHES, "cannot start"),
     ],
 )
 def test_it_is_refused_with_the_reason(

@@ -11,6 +11,7 @@ from tests.e2e.shop import Shop, assert_none_lost, assert_serves, killed
 pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
 
+@pytest.mark.slow
 def test_of_two_releases_at_once_one_is_refused_and_told_by_whom(shop: Shop) -> None:
     second = shop.commit("Say what is new")
     third = shop.commit("Say more")

@@ -208,7 +208,7 @@ def test_after_a_fault_right_before_it_or_after_it_one_command_puts_it_right_and
     shop: Shop, tmp_path: Path, when: str, how: str, status: int
 ) -> None:
     team, second = Team(shop, Way(()), tmp_path), shop.commit("Say what is new")
-    fault = {"step": team.plan(second).index("RunOnce") + 1, "when": when, "how": how}
+    fault = team.fault(second, "RunOnce", when=when, how=how)
     once = [f"{second} begins", f"{second} ends"]
     with shop.load() as load:
         team.up(second, fault).ended(status)

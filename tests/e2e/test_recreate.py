@@ -11,7 +11,7 @@ pytestmark = pytest.mark.e2e
 SLACK_S = 0.2
 
 
-@pytest.mark.parametrize("before", ["blue-green", "recreate"])
+@pytest.mark.parametrize("before", ["recreate", pytest.param("blue-green", marks=pytest.mark.slow)])
 def test_the_downtime_that_is_printed_is_what_clients_see(shop: Shop, before: str) -> None:
     second = shop.commit("Say what is new")
     third = shop.commit("Say more")

@@ -12,7 +12,7 @@ from tests.e2e.shop import Shop, assert_none_lost, assert_orders_kept, assert_se
 
 pytestmark = pytest.mark.e2e
 
-ROUNDS = [6, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+ROUNDS = [3, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
 PAUSE_S = 0.02
 
 

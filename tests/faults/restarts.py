@@ -12,9 +12,8 @@ from releasekit.waiting import wait_until
 from tests.e2e.shop import Shop
 from tests.faults.own_engine import OwnEngine
 from tests.faults.stage import Fault, Team, assert_settled
-from tests.faults.ways import Way
+from tests.faults.ways import MOMENTS, Way
 
-STEPS = ("Start", "AwaitHealthy", "Route", "ConfirmRoute", "MarkCurrent", "Stop")
 BOOT_S = 60.0
 
 
@@ -29,7 +28,7 @@ def main(folder: Path) -> None:
         for sha in shas:
             team.up(sha).ended(0)
         turns = cycle(shas)
-        for step in STEPS:
+        for step in MOMENTS:
             restarted(team, engine, next(turns), step)
             gone_down(team, engine, next(turns), step)
             sys.stderr.write(f"{step}: well\n")
@@ -61,8 +60,7 @@ def assert_settled_after(team: Team, engine: OwnEngine, sha: str) -> None:
 def restart(team: Team, engine: OwnEngine, sha: str, step: str) -> Fault:
     program = Path(__file__).with_name("own_engine.py")
     argv = [sys.executable, str(program), "restart", str(engine.folder)]
-    number = team.plan(sha).index(step) + 1
-    return {"step": number, "when": "before", "how": "command", "argv": argv}
+    return team.meanwhile(sha, step, *argv)
 
 
 def await_answers(shop: Shop) -> None:

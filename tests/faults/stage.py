@@ -63,6 +63,14 @@ class Team:
             steps = command.finish().ended(0).result["plan"]["steps"]
         return [step["step"] for step in steps]
 
+    def fault(self, sha: str, step: str, **what: object) -> Fault:
+        """What goes wrong when releasing `sha` begins its first step of this name."""
+        return {"step": self.plan(sha).index(step) + 1, "when": "before", **what}
+
+    def meanwhile(self, sha: str, step: str, *argv: str) -> Fault:
+        """A command that somebody runs at that moment."""
+        return self.fault(sha, step, how="command", argv=argv)
+
     def take_away(self) -> None:
         """Make what the plan is to start anew missing."""
         if self.way.lacks:

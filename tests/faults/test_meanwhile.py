@@ -7,19 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.shop import docker
-from tests.faults.stage import Fault, Pair, Team, assert_fit, assert_settled, standing
+from tests.faults.stage import Pair, assert_fit, assert_settled, standing
+from tests.faults.ways import MOMENTS
 
 pytestmark = pytest.mark.e2e
 
 slow = pytest.mark.slow
-STEPS = ("Start", "AwaitHealthy", "Route", "ConfirmRoute", "MarkCurrent", "Stop")
 AWAY_S = 3
-
-
-def at(team: Team, sha: str, step: str, *argv: str) -> Fault:
-    """A command that somebody runs as this step begins."""
-    number = team.plan(sha).index(step) + 1
-    return {"step": number, "when": "before", "how": "command", "argv": argv}
 
 
 @slow
@@ -27,7 +21,8 @@ def test_a_tag_that_moves_meanwhile_moves_nothing(pair: Pair) -> None:
     """What was looked at is what runs: images are pinned by their digests."""
     team, first, second = standing(pair, "watched")
     image = image_of(second)
-    moved = at(team, second, "Start", "docker", "image", "tag", f"shop:{first}", f"shop:{second}")
+    tag = ("docker", "image", "tag", f"shop:{first}", f"shop:{second}")
+    moved = team.meanwhile(second, "Start", *tag)
     try:
         team.up(second, moved).ended(0)
     finally:
@@ -89,13 +84,13 @@ def test_what_breaks_after_it_was_healthy_is_taken_back_while_it_is_watched(
 
 
 @slow
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", MOMENTS)
 def test_an_engine_that_goes_away_for_good_is_told_and_one_command_puts_it_right(
     pair: Pair, step: str, tmp_path: Path
 ) -> None:
     """The containers run on, as they do with `live-restore`; docker answers nothing any more."""
     team, _, second = standing(pair, "watched")
-    gone = at(team, second, step, "rm", str(engine(tmp_path)))
+    gone = team.meanwhile(second, step, "rm", str(engine(tmp_path)))
     with team.load() as load:
         with team.running(second, gone, **reached(tmp_path)) as up:
             ran = up.finish()
@@ -107,16 +102,15 @@ def test_an_engine_that_goes_away_for_good_is_told_and_one_command_puts_it_right
 
 
 @slow
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", MOMENTS)
 def test_an_engine_that_restarts_is_waited_for(pair: Pair, step: str, tmp_path: Path) -> None:
     """Whatever the run comes to, it needs nobody: the previous release serves, or the new one."""
     team, first, second = standing(pair, "watched")
     socket = engine(tmp_path)
     script = f"mv {socket} {socket}.away; (sleep {AWAY_S}; mv {socket}.away {socket}) >&- 2>&- &"
     with team.load() as load:
-        with team.running(
-            second, at(team, second, step, "sh", "-c", script), **reached(tmp_path)
-        ) as up:
+        away = team.meanwhile(second, step, "sh", "-c", script)
+        with team.running(second, away, **reached(tmp_path)) as up:
             ran = up.finish()
         assert ran.status in (0, 1), ran
         assert team.shop.serving() == (first if ran.status else second)

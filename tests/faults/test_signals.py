@@ -14,7 +14,7 @@ import time
 import pytest
 
 from tests.e2e.shop import DEADLINE_S, RELEASEKIT
-from tests.faults.stage import Fault, Pair, assert_fit, assert_settled, standing
+from tests.faults.stage import Pair, assert_fit, assert_settled, standing
 
 pytestmark = pytest.mark.e2e
 
@@ -30,7 +30,6 @@ WAITS = {
 }
 """Of each phase before the commit point a step that waits, what the way back begins with, and what
 makes the step wait for long."""
-HANGS: Fault = {"when": "before", "how": "command", "argv": ["sleep", "60"]}
 
 
 @pytest.mark.parametrize(
@@ -107,9 +106,9 @@ def test_after_the_commit_point_a_signal_lets_it_finish(pair: Pair, number: sign
 @pytest.mark.parametrize("name", ["Start", "Route", "Stop"])
 def test_the_second_signal_leaves_at_once_and_one_command_goes_on(pair: Pair, name: str) -> None:
     team, _, second = standing(pair, "watched")
-    number = team.plan(second).index(name) + 1
+    hang = team.meanwhile(second, name, "sleep", "60")
     with team.load() as load:
-        with team.running(second, {**HANGS, "step": number}) as up:
+        with team.running(second, hang) as up:
             up.wait_for_step(name)
             up.signal(signal.SIGTERM)
             up.wait_for_word("stopping")

@@ -61,6 +61,5 @@ def test_a_way_back_that_fails_is_loud_and_stays_so_until_a_run_ends_well(
 
 def failing(team: Team, sha: str, commands: Sequence[Sequence[str]]) -> list[Fault]:
     """These commands run when the new release has all the traffic, and then it fails."""
-    here = {"step": team.plan(sha).index("ConfirmRoute") + 1, "when": "after"}
-    meanwhile = [{**here, "how": "command", "argv": argv} for argv in commands]
-    return [*meanwhile, {**here, "how": "error"}]
+    error = team.fault(sha, "ConfirmRoute", when="after", how="error")
+    return [*({**error, "how": "command", "argv": argv} for argv in commands), error]

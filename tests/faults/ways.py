@@ -54,6 +54,9 @@ WAYS = {
     "watched": Way(("--strategy", "watched")),
 }
 
+MOMENTS = ("Start", "AwaitHealthy", "Route", "ConfirmRoute", "MarkCurrent", "Stop")
+"""Steps of a blue-green release at which something happens to the engine."""
+
 ELSEWHERE = {"Pull": "tests/faults/test_pull.py", "RunOnce": "tests/e2e/test_migration.py"}
 """Steps whose faults are tried in another place: the first comes before there is a plan; the
 second, cut short, waits for a person, and not for one command."""
