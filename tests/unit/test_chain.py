@@ -15,8 +15,8 @@ from releasekit.chain import SCHEMA, Reading
 from releasekit.errors import HostError
 from releasekit.journal import TAIL_BYTES, Journal, committed, ever_committed, history
 from releasekit.testing import FakeClock, FakeHost
+from tests.unit.conftest import PATH
 
-PATH = "/state/journal.jsonl"
 HEAD = f"{PATH}.head"
 RUNS = 3
 LEGACY = [
@@ -24,16 +24,6 @@ LEGACY = [
     '{"schema": 1, "event": "commit", "run": "old", "release": "a"}',
     '{"schema": 1, "event": "end", "run": "old", "result": "released"}',
 ]
-
-
-@pytest.fixture
-def host() -> FakeHost:
-    return FakeHost()
-
-
-@pytest.fixture
-def journal(host: FakeHost) -> Journal:
-    return Journal(host, FakeClock(), PATH)
 
 
 def release(journal: Journal, *releases: str) -> None:

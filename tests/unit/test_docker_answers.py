@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ from releasekit.compose.docker import Docker, compose_argv, version_tuple
 from releasekit.compose.engine import ComposeEngine
 from releasekit.compose.nginx_container import NginxContainer
 from releasekit.errors import CommandFailed, DeadlineExceeded, EngineError
-from releasekit.ports import Answer, Completed, Probe
+from releasekit.ports import Completed, Probe
 from releasekit.release import Release
 from releasekit.settings import Settings
 from releasekit.strategies.mixed import Mix
@@ -23,30 +23,12 @@ from releasekit.strategies.recreate import Recreate
 from releasekit.target import Service
 from releasekit.testing import FakeClock, FakeHost
 from releasekit.workspace import Workspace
-
-
-class Answering:
-    """A host on which every command answers the same."""
-
-    def __init__(self, status: int, stdout: str = "", stderr: str = "") -> None:
-        self._completed = Completed(status, stdout, stderr)
-        self.stdin = ""
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        deadline_s: float,
-        stdin: str = "",
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-    ) -> Completed:
-        self.stdin = stdin
-        return self._completed
+from tests.unit.scripted import Script
 
 
 def docker(status: int, stdout: str = "", stderr: str = "") -> Docker:
-    return Docker(Answering(status, stdout, stderr))  # type: ignore[arg-type]
+    """One whose every command answers this."""
+    return Docker(Script(docker=Completed(status, stdout, stderr)))
 
 
 @pytest.mark.parametrize(
@@ -143,44 +125,6 @@ def test_global_options_come_before_the_command() -> None:
 
 
 NGINX_DIR = "/state/shop/nginx"
-
-
-class Script(FakeHost):
-    """A host that answers docker commands by their first words, and keeps what was asked."""
-
-    def __init__(self, **answers: Completed | Exception) -> None:
-        super().__init__()
-        self.answers = answers
-        self.asked: list[list[str]] = []
-        self.body = ""
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        deadline_s: float,
-        stdin: str = "",
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-        is_stopped: Callable[[], bool] | None = None,
-    ) -> Completed:
-        self.asked.append(list(argv))
-        found = (answer for word, answer in self.answers.items() if word in argv)
-        answer = next(found, Completed(0, "", ""))
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def http_get(
-        self,
-        address: str,
-        port: int,
-        path: str,
-        *,
-        headers: Mapping[str, str],
-        deadline_s: float,
-    ) -> tuple[Answer, str]:
-        return Answer(500), self.body
 
 
 def bundle(**nginx: object) -> Bundle:

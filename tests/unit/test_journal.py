@@ -24,19 +24,9 @@ from releasekit.journal import (
     unfinished,
 )
 from releasekit.testing import FakeClock, FakeHost
+from tests.unit.conftest import PATH
 
-PATH = "/state/journal.jsonl"
 A, B, C, D = "abcd"
-
-
-@pytest.fixture
-def host() -> FakeHost:
-    return FakeHost()
-
-
-@pytest.fixture
-def journal(host: FakeHost) -> Journal:
-    return Journal(host, FakeClock(), PATH)
 
 
 def run(journal: Journal, release: str, kind: str = "up", *, strategy: str = "blue-green") -> str:

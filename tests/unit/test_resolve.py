@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import pytest
 
 from releasekit.compose.resolve import resolve
@@ -11,30 +9,16 @@ from releasekit.errors import EngineError, SettingsError
 from releasekit.ports import Completed
 from releasekit.settings import Settings
 from releasekit.testing import FakeHost
+from tests.unit.scripted import Script
 
 ENV_FILE = "/etc/shop/shop.env"
 
 
-class Refusing(FakeHost):
+def refusing(stderr: str, env_file: str = "", dotenv: str = "") -> Script:
     """A host whose compose complains, in words of Compose 2.26."""
-
-    def __init__(self, stderr: str, env_file: str = "", dotenv: str = "") -> None:
-        super().__init__()
-        self.stderr = stderr
-        self.env: Mapping[str, str] = {}
-        self.files |= {ENV_FILE: env_file, "/srv/shop/.env": dotenv}
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        deadline_s: float,
-        stdin: str = "",
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-    ) -> Completed:
-        self.env = env or {}
-        return Completed(15, "", self.stderr)
+    host = Script(docker=Completed(15, "", stderr))
+    host.files |= {ENV_FILE: env_file, "/srv/shop/.env": dotenv}
+    return host
 
 
 def refusal(host: FakeHost, **environ: str) -> str:
@@ -87,29 +71,29 @@ def refusal(host: FakeHost, **environ: str) -> str:
 )
 @pytest.mark.parametrize("where", ["env_file", "dotenv"])
 def test_no_value_of_an_env_file_is_told(line: str, stderr: str, kept: str, where: str) -> None:
-    host = Refusing(stderr, **{where: f"# shop\n{line}\nX=1\n"})
+    host = refusing(stderr, **{where: f"# shop\n{line}\nX=1\n"})
     said = refusal(host, PWD="/etc/shop")
     assert "hunter2" not in said
     assert kept in said
 
 
 def test_no_secret_of_the_caller_is_told() -> None:
-    host = Refusing("Invalid hostPort: hunter2secret\n")
+    host = refusing("Invalid hostPort: hunter2secret\n")
     assert refusal(host, DB_PASSWORD="hunter2secret").endswith("Invalid hostPort: •••")
 
 
 def test_other_complaints_are_compose_s_own_words() -> None:
-    said = refusal(Refusing("services.web Additional property imag is not allowed\n"), PWD="/srv")
+    said = refusal(refusing("services.web Additional property imag is not allowed\n"), PWD="/srv")
     assert said.endswith("services.web Additional property imag is not allowed")
 
 
 def test_an_engine_that_is_missing_is_no_fault_of_the_files() -> None:
     with pytest.raises(EngineError, match="no compose plugin"):
-        resolve(Refusing("unknown command: docker compose"), Settings(), "/srv/shop", "1", {})
+        resolve(refusing("unknown command: docker compose"), Settings(), "/srv/shop", "1", {})
 
 
 def test_compose_gets_what_the_files_may_interpolate_and_no_habits_of_the_caller() -> None:
-    host = Refusing("no")
+    host = refusing("no")
     refusal(host, SHOP_PORT="80", COMPOSE_FILE="b.yaml", COMPOSE_REMOVE_ORPHANS="1")
     given = {"SHOP_PORT", "COMPOSE_FILE", "RELEASE_TAG", "RELEASEKIT_NGINX_DIR"}
     assert set(host.env) == given
