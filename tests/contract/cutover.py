@@ -9,18 +9,14 @@ that is opened, renamed, linked or removed; with a negative N only the latter co
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
-import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from releasekit.observed import Upstream
 from tests.contract.nginx_stage import DockerContainer, Stage, World, eventually
-
-OF_FILES = ("open", "os.rename", "os.link", "os.remove")
+from tests.faults.killing import OF_FILES, OF_PROCESSES, kill_at
 
 
 @dataclass(frozen=True)
@@ -54,18 +50,12 @@ class Scene:
 def killed_before(operation: int, folder: str) -> None:
     """Have this process killed before its so-manieth operation; none but those on files count when
     it is negative."""
-    left, counting = abs(operation), threading.Lock()
 
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        nonlocal left
-        is_ours = event in OF_FILES and str(args[0]).startswith(folder)
-        if is_ours or (operation > 0 and event == "subprocess.Popen"):
-            with counting:
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
+    def is_ours(event: str, args: tuple[Any, ...]) -> bool:
+        is_of_file = event in OF_FILES and str(args[0]).startswith(folder)
+        return is_of_file or (operation > 0 and event in OF_PROCESSES)
 
-    sys.addaudithook(hook)
+    kill_at(abs(operation), is_ours)
 
 
 def main(operation: str, text: str) -> None:

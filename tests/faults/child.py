@@ -20,7 +20,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -31,6 +30,7 @@ from releasekit.cli.signals import SIGNALS
 from releasekit.errors import StepFailed
 from releasekit.hosts.local import LocalHost
 from releasekit.runner import Runner
+from tests.faults.killing import OF_FILES, OF_PROCESSES, die, kill_at
 
 HANG_S = 0.3
 """Deadline of a command that hangs: the real one, only sooner."""
@@ -38,7 +38,6 @@ AMID_S = 0.05
 """How long after its begin an operation is amid."""
 FORGED = "as the test has it"
 """What an error says that was made up."""
-OPERATIONS = {"os.mkdir", "os.remove", "os.rename", "subprocess.Popen"}
 
 
 def run_faulty(faults: list[dict[str, Any]]) -> None:
@@ -94,29 +93,12 @@ def hang(host: LocalHost, *_: object, **__: object) -> Any:
     return RUN(host, ["sleep", "infinity"], deadline_s=HANG_S)
 
 
-def kill_at(number: int, *, amid: bool) -> None:
-    """Die at the file or process operation of this number."""
-    numbers = count(1)
-
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        if not is_operation(event, args) or next(numbers) != number:
-            return
-        if not amid:
-            die()
-        threading.Timer(AMID_S, die).start()
-
-    sys.addaudithook(hook)
-
-
 def is_operation(event: str, args: tuple[Any, ...]) -> bool:
-    if event in OPERATIONS:
-        return True
+    """Whether it changes a file or starts a process."""
+    if event != "open":
+        return event in OF_FILES | OF_PROCESSES
     writes = os.O_WRONLY | os.O_RDWR
-    return event == "open" and bool(args[2] & writes) and not str(args[0]).startswith("/dev/")
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    return bool(args[2] & writes) and not str(args[0]).startswith("/dev/")
 
 
 if __name__ == "__main__":
@@ -128,5 +110,5 @@ if __name__ == "__main__":
     run_faulty(asked)
     for each in asked:
         if "operation" in each:
-            kill_at(each["operation"], amid=each.get("amid", False))
+            kill_at(each["operation"], is_operation, AMID_S if each.get("amid") else 0.0)
     sys.exit(main())

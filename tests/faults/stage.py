@@ -18,7 +18,7 @@ from bench.load import Load, Report
 from releasekit.hosts.local import MonotonicClock
 from releasekit.hosts.processes import VARIABLE
 from releasekit.waiting import wait_until
-from tests.e2e.shop import DEADLINE_S, Container, Ran, Running, Shop, docker
+from tests.e2e.shop import DEADLINE_S, ROOT, Container, Ran, Running, Shop, docker
 from tests.faults.ways import MAIL, WAYS, Way
 
 CHILD = Path(__file__).with_name("child.py")
@@ -53,7 +53,13 @@ class Team:
     def command(self, *args: str, faults: Sequence[Fault] = (), **environ: str) -> Running:
         """Any verb of releasekit, while these things go wrong."""
         argv = [sys.executable, str(CHILD), *args]
-        given = {"FAULTS": json.dumps(faults), "TMPDIR": str(self.tmp), **self.way.environ}
+        path = [str(ROOT), *filter(None, [self.shop.environ.get("PYTHONPATH")])]
+        given = {
+            "FAULTS": json.dumps(faults),
+            "TMPDIR": str(self.tmp),
+            "PYTHONPATH": os.pathsep.join(path),
+            **self.way.environ,
+        }
         return Running(argv, self.shop.folder, self.shop.environment(**given, **environ))
 
     def plan(self, sha: str) -> list[str]:
