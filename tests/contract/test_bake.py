@@ -48,6 +48,15 @@ def baking(world: World) -> World:
     return world
 
 
+@pytest.fixture
+def logging(baking: World, blue: Upstream) -> World:
+    """It serves, and logs each request."""
+    baking.user_file(TEAM % {"http": OURS, "server": "", "location": ""})
+    baking.serve(blue)  # nginx does not run: it cannot be said to log
+    baking.serve(blue)
+    return baking
+
+
 def assert_logged(world: World, **counts: int) -> None:
     """So many requests to the replicas of these colours were logged since the last time; nginx
     logs one when its answer has gone out."""
@@ -91,11 +100,8 @@ def test_every_request_is_counted_and_the_team_logs_what_it_did(
     assert_logged(world, blue=0, green=1)
 
 
-def test_none_is_missed_under_load(baking: World, blue: Upstream) -> None:
-    world = baking
-    world.user_file(TEAM % {"http": OURS, "server": "", "location": ""})
-    world.serve(blue)
-    world.serve(blue)
+def test_none_is_missed_under_load(logging: World) -> None:
+    world = logging
     lines: list[str] = []
     with Hammer(world.container.inspect().address) as hammer:
         for _ in range(3):
@@ -113,13 +119,10 @@ def test_without_the_line_nothing_is_counted_and_that_is_found(
 
 
 def test_the_cutover_keeps_what_the_release_before_answered(
-    baking: World, blue: Upstream, green: Upstream
+    logging: World, blue: Upstream, green: Upstream
 ) -> None:
     """And the next run begins with an empty log once that one's time is up."""
-    world = baking
-    world.user_file(TEAM % {"http": OURS, "server": "", "location": ""})
-    world.serve(blue)
-    world.serve(blue)
+    world = logging
     assert world.answer() == "blue"
     world.serve(green)
     assert world.answer() == "green"
@@ -135,12 +138,8 @@ def test_the_cutover_keeps_what_the_release_before_answered(
     assert logged(world, LOG) == 0
 
 
-def test_a_path_that_nginx_cannot_write_to_stops_no_route(
-    baking: World, blue: Upstream, green: Upstream
-) -> None:
-    world = baking
-    world.user_file(TEAM % {"http": OURS, "server": "", "location": ""})
-    world.serve(blue)
+def test_a_path_that_nginx_cannot_write_to_stops_no_route(logging: World, green: Upstream) -> None:
+    world = logging
     world.bake = Bake("/nowhere/releasekit.log", 5.0)
     world.router = world.new_router(world.container)
     world.serve(green)
@@ -152,12 +151,9 @@ def test_a_path_that_nginx_cannot_write_to_stops_no_route(
 
 
 def test_a_project_that_gives_its_bake_up_leaves_nothing_behind(
-    baking: World, blue: Upstream, green: Upstream
+    logging: World, green: Upstream
 ) -> None:
-    world = baking
-    world.user_file(TEAM % {"http": OURS, "server": "", "location": ""})
-    world.serve(blue)
-    world.serve(blue)
+    world = logging
     assert (world.managed.parent / logs.FILE).exists()
     world.bake = None
     world.router = world.new_router(world.container)
@@ -167,11 +163,8 @@ def test_a_project_that_gives_its_bake_up_leaves_nothing_behind(
     assert "log_format" not in world.managed.read_text()
 
 
-def test_a_refused_route_restores_both_files(baking: World, blue: Upstream) -> None:
-    world = baking
-    world.user_file(TEAM % {"http": OURS, "server": "", "location": ""})
-    world.serve(blue)
-    world.serve(blue)
+def test_a_refused_route_restores_both_files(logging: World) -> None:
+    world = logging
     before = {f.name: f.read_text() for f in world.managed.parent.iterdir()}
     world.user_file("upstream shared { }", "broken.conf")
     with pytest.raises(Exception, match="nginx does not take the route"):
