@@ -10,7 +10,8 @@ from releasekit.strategies.recreate import Recreate
 from releasekit.strategies.rolling import Rolling, RollingOptions
 from releasekit.target import Target
 from releasekit.testing import App
-from releasekit.testing.worlds import BACKING, NGINX_VERSIONS, RELEASES, Start, There, service
+from releasekit.testing.found import BACKING, Start, There, service
+from releasekit.testing.worlds import NGINX_VERSIONS, RELEASES
 
 A, B, C = RELEASES
 NEW, OLD = (Nginx(version) for version in NGINX_VERSIONS)

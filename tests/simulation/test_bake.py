@@ -10,7 +10,7 @@ from releasekit.errors import NeverHealthy
 from releasekit.events import StepEnded
 from releasekit.steps import Start, Watch
 from releasekit.strategies.mixed import Chosen
-from releasekit.testing import App, worlds
+from releasekit.testing import App, found
 from releasekit.testing.story import Story
 from releasekit.testing.trials import trials
 from tests.simulation.starts import BLUE_GREEN, ROLLING, STARTS, A, C
@@ -24,7 +24,7 @@ each_strategy = pytest.mark.parametrize(
 )
 
 
-def baking(start: str) -> worlds.Start:
+def baking(start: str) -> found.Start:
     known = STARTS[start]
     targets = {key: replace(target, bake_s=BAKE_S) for key, target in known.targets.items()}
     return replace(known, targets=targets)

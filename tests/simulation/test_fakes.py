@@ -17,7 +17,7 @@ from releasekit.steps import Route as RouteStep
 from releasekit.strategies.blue_green import BlueGreen
 from releasekit.target import Target
 from releasekit.testing import App, FakeEngine, FakeRouter, Simulator, World
-from releasekit.testing.worlds import service
+from releasekit.testing.found import service
 from tests.simulation.starts import BLUE_GREEN, NEW, OLD, WARM, A, B, C, after, target
 
 Change = Callable[[Sequence[Step]], Sequence[Step]]

@@ -9,10 +9,10 @@ import pytest
 from releasekit.steps import RunOnce
 from releasekit.target import Migration
 from releasekit.testing import Fault, Killed
+from releasekit.testing.found import Start
 from releasekit.testing.story import Story
 from releasekit.testing.trials import failed, trials
 from releasekit.testing.world import When
-from releasekit.testing.worlds import Start
 from tests.simulation.starts import CHOSEN, STARTS, A, C
 
 NAMES = ("nothing", "plain compose", "two releases", "recreated")

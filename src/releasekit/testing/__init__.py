@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from releasekit.testing.fakes import FakeEngine, FakeHost, FakeRouter
+from releasekit.testing.found import Start, There
 from releasekit.testing.simulator import SIMULATED, Ended, Simulator
 from releasekit.testing.world import App, Container, FakeClock, Fault, Killed, Moment, World
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from releasekit.testing.contract import StrategyContract
     from releasekit.testing.story import Story
     from releasekit.testing.trials import Trial
-    from releasekit.testing.worlds import Start, There
 
 __all__ = [
     "SIMULATED",
@@ -36,10 +36,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Start": "worlds",
     "Story": "story",
     "StrategyContract": "contract",
-    "There": "worlds",
     "Trial": "trials",
 }
 """The modules that need hypothesis: they are imported when they are asked for (PEP 562)."""

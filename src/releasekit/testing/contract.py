@@ -19,9 +19,10 @@ from releasekit.strategies.base import Options, Strategy
 from releasekit.strategies.guard import Named, guarded
 from releasekit.strategies.mixed import Chosen
 from releasekit.strategies.shape import misshapen
+from releasekit.testing.found import Start
 from releasekit.testing.story import Story
 from releasekit.testing.trials import Trial, sick_trials, trials
-from releasekit.testing.worlds import RELEASES, Start, lived, starts
+from releasekit.testing.worlds import RELEASES, lived, starts
 
 
 class StrategyContract:

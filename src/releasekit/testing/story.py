@@ -15,9 +15,9 @@ from releasekit.observed import PLAIN, SLOTS
 from releasekit.release import short
 from releasekit.strategies.mixed import Chosen
 from releasekit.target import Target
+from releasekit.testing.found import Start
 from releasekit.testing.simulator import SIMULATED, Ended, Simulator
 from releasekit.testing.world import App, Fault, Moment
-from releasekit.testing.worlds import Start
 
 
 class Story:
