@@ -20,7 +20,7 @@ test: venv engine images lint ## lint, then all tests but the slow ones; some wi
 slow: venv engine images ## what else `make test` has no time for
 	$(bin)/pytest -n 2 --dist loadgroup -m "slow and not faults" $(ARGS)
 
-faults: venv engine images ## all that can go wrong in the midst of a release, for an hour or so
+faults: venv engine images ## all that can go wrong in the midst of a release, for an hour or two
 	$(bin)/pytest -n 2 --dist loadgroup -m faults $(ARGS)
 
 lint: venv ## ruff, mypy and the import contracts
