@@ -49,12 +49,18 @@ def baking(world: World) -> World:
 
 
 @pytest.fixture
-def logging(baking: World, blue: Upstream) -> World:
-    """It serves, and logs each request."""
+def serving(baking: World, blue: Upstream) -> World:
+    """It logs nothing yet: of an nginx that does not run nobody can say that it could."""
     baking.user_file(TEAM % {"http": OURS, "server": "", "location": ""})
-    baking.serve(blue)  # nginx does not run: it cannot be said to log
     baking.serve(blue)
     return baking
+
+
+@pytest.fixture
+def logging(serving: World, blue: Upstream) -> World:
+    """It serves, and logs each request."""
+    serving.serve(blue)
+    return serving
 
 
 def assert_logged(world: World, **counts: int) -> None:
@@ -138,8 +144,8 @@ def test_the_cutover_keeps_what_the_release_before_answered(
     assert logged(world, LOG) == 0
 
 
-def test_a_path_that_nginx_cannot_write_to_stops_no_route(logging: World, green: Upstream) -> None:
-    world = logging
+def test_a_path_that_nginx_cannot_write_to_stops_no_route(serving: World, green: Upstream) -> None:
+    world = serving
     world.bake = Bake("/nowhere/releasekit.log", 5.0)
     world.router = world.new_router(world.container)
     world.serve(green)

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 READ_BY_NGINX = "nginx"
-"""The one folder that others may read, as nginx has to; it holds no secret."""
+"""The one folder whose files others could read, as nginx has to, were they let so far."""
 
 
 def exposed(state: Path) -> set[str]:
