@@ -78,6 +78,8 @@ class Runner:
     downtime: Downtime = field(default_factory=Downtime)
     judges: Callable[[], Sequence[Judge]] = tuple
     """Who judges a release by what users get, besides its health, while it is watched."""
+    look_before: Callable[[Watch], None] = lambda _: None
+    """Is told of the watch to come, before users are led anywhere else."""
     must_record: bool = True
     """Whether a journal that cannot be written stops the run: not on the way back."""
     heeds_others: bool = True
@@ -125,6 +127,8 @@ class Runner:
         began = self.clock.now()
         self._watch_downtime(step, plan, began)
         try:
+            if isinstance(step, Route):
+                self._look_before(plan)
             self._heed_others(step, number, plan)
             self._take(step, plan, run)
         except BaseException as failure:
@@ -135,6 +139,11 @@ class Runner:
             raise
         self.events(StepEnded(number, total, step, self.clock.now() - began))
         self._record(run, state="end", number=number, step=name, error="")
+
+    def _look_before(self, plan: Plan) -> None:
+        watches = (step for step in plan.steps if isinstance(step, Watch) and step.beside)
+        for watch in watches:
+            self.look_before(watch)
 
     def _heed_others(self, step: Step, number: int, plan: Plan) -> None:
         """Raise `ForeignChange` where somebody else changed what a shift is about to rest on."""

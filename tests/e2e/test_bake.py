@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.shop import Ran, Shop, assert_none_lost, assert_orders_kept, assert_serves, docker
+from tests.e2e.shop import (
+    Ran,
+    Shop,
+    assert_none_lost,
+    assert_orders_kept,
+    assert_serves,
+    docker,
+    free_port,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -79,6 +87,17 @@ def test_a_log_that_cannot_be_read_takes_nothing_back_and_is_told(shop: Shop) ->
     assert_serves(shop, sha)
     (warning,) = warnings(ran)
     assert f"nginx's log {LOG} cannot be read: it answers 403" in warning
+
+
+@pytest.mark.slow
+def test_a_page_that_did_not_answer_before_takes_nothing_back_and_is_told(shop: Shop) -> None:
+    """As from a host that does not reach its own public address."""
+    sha, nowhere = shop.commit("Say nothing new"), f"http://127.0.0.1:{free_port()}/up"
+    bake = {"RELEASEKIT_BAKE__DURATION": "2s", "RELEASEKIT_BAKE__URL": nowhere}
+    ran = shop.up(sha, **bake).ended(0)
+    assert_serves(shop, sha)
+    (warning,) = warnings(ran)
+    assert f"it was so before the release: {nowhere}: Connection refused" in warning
 
 
 def test_a_limit_that_nginx_would_log_nothing_for_is_refused_with_the_line_to_add(
