@@ -150,7 +150,7 @@ class Shop:
             strategy: Strategy = registry.load(brought[0]) if brought[0] else Recreate()
             return self.simulator.mix(strategy)
 
-        recovery = Recovery(workspace, "shop", begun, brought_by)
+        recovery = Recovery(workspace, "shop", begun, brought_by, lambda *_: None)
         return recovery.done(threading.Event())
 
     def up(self, faults: Sequence[Fault] = ()) -> None:

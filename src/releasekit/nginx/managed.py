@@ -59,7 +59,7 @@ def edited(path: str, difference: str = "") -> ForeignChange:
     return ForeignChange(
         f"{path} is not as releasekit wrote it: it was edited by hand",
         difference=difference,
-        hint="`releasekit up --adopt` keeps a copy of it, and writes the file anew",
+        hint="the same with `--adopt` keeps a copy of it, and writes the file anew",
     )
 
 
