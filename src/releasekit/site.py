@@ -56,7 +56,7 @@ class Place:
 
     @property
     def nginx_lock(self) -> str:
-        """Of all projects on the host: two may share an nginx."""
+        """Of all projects whose state is beside this one: two may share an nginx."""
         return f"{posixpath.dirname(self.state)}/nginx.lock"
 
     @property
