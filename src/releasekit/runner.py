@@ -29,7 +29,7 @@ from releasekit.events import (
 from releasekit.journal import Journal, committed
 from releasekit.migrating import NEXT
 from releasekit.plan import Plan
-from releasekit.ports import Clock, Engine, Router
+from releasekit.ports import LOG_LINES, Clock, Engine, Router
 from releasekit.steps import (
     Announce,
     AwaitHealthy,
@@ -53,7 +53,6 @@ from releasekit.watching import Judge, Watcher
 GOOD_IN_A_ROW = 2
 """How often a replica must be found healthy before it counts: one answer may be a lucky one."""
 CONFIRM_DEADLINE_S = 15.0
-LOG_LINES = 20
 
 
 @dataclass

@@ -22,7 +22,7 @@ from releasekit.baking import (
 from releasekit.errors import NeverHealthy, ReleasekitError, StepFailed
 from releasekit.events import EventSink, StepProgress, Warned
 from releasekit.naming import tag_of
-from releasekit.ports import Clock, Engine, Host, Page, Probe
+from releasekit.ports import LOG_LINES, Clock, Engine, Host, Page, Probe
 from releasekit.release import short
 from releasekit.steps import Watch
 
@@ -30,7 +30,6 @@ EVERY_S = 0.5
 IN_A_ROW = 3
 """How often a watched release must be found bad: one look that finds it busy says little."""
 PAGE_S = 5.0
-LOG_LINES = 20
 
 
 class RequestLog(Protocol):

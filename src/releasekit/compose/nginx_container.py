@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from releasekit.bundle import Bundle
+from releasekit.compose import labels, observe
 from releasekit.compose import model as models
-from releasekit.compose import observe
 from releasekit.compose.docker import QUICK_S, SLOW_S, Docker
 from releasekit.compose.engine import ComposeEngine
 from releasekit.compose.trial import trial_model
@@ -163,10 +163,10 @@ class NginxContainer:
         found = self._docker.inspect([self._name])
         if found:
             return found[0]
-        label = "label=com.docker.compose"
         ids = self._docker.ask(
-            "container", "ls", "-aq", "--filter", f"{label}.project={self._bundle.project}",
-            "--filter", f"{label}.service={self._service}",
+            "container", "ls", "-aq",
+            "--filter", f"label={labels.COMPOSE_PROJECT}={self._bundle.project}",
+            "--filter", f"label={labels.COMPOSE_SERVICE}={self._service}",
         ).split()  # fmt: skip
         return next(iter(self._docker.inspect(ids[:1])), None)
 

@@ -12,7 +12,7 @@ from releasekit.nginx import mark
 from releasekit.nginx.container import Container, Process, same_nginx
 from releasekit.nginx.control import ASK_S, ControlServer
 from releasekit.nginx.render import FILE
-from releasekit.ports import Clock, Host
+from releasekit.ports import LOG_LINES, Clock, Host
 from releasekit.redact import redact
 from releasekit.together import together
 from releasekit.waiting import wait_until
@@ -25,7 +25,6 @@ OUTAGE_S = 1.0
 PROMPT_S = 0.25
 TURN_S = 60.0
 """For another project's turn with nginx."""
-LOG_LINES = 20
 
 _TWICE = '"keepalive_min_timeout" directive is duplicate'
 _NOTHING = "# no route yet\n"
