@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.load import Load
 from tests.e2e.shop import (
     Ran,
     Shop,
@@ -49,6 +50,20 @@ def test_a_release_that_fails_its_users_is_taken_back_with_the_numbers(
     assert_serves(shop, shop.first)
     assert shop.running_app() == before
     assert not [name for name in shop.app() if shop.commit_of(name) == sha]
+
+
+@pytest.mark.slow
+def test_a_release_that_is_slow_is_taken_back_for_its_p95(shop: Shop) -> None:
+    sha = shop.broken("slow")
+    limit = {"RELEASEKIT_BAKE__DURATION": f"{BAKE_S}s", "RELEASEKIT_BAKE__MAX_P95": "500ms"}
+    with Load(shop.url, rate=40, slow=0, only=["fresh"], path="/") as load:
+        ran = shop.up(sha, **limit).ended(1)
+    (watched,) = ran.took("Watch")[:1]
+    assert watched < BAKE_S
+    assert re.search(r"slower than max_p95 500 ms; .*, p95 \d{4,} ms", ran.result["message"])
+    assert f"{shop.first[:7]} serves as before" in ran.result["message"]
+    assert load.report.failed == 0, load.report.summary()
+    assert_serves(shop, shop.first)
 
 
 @pytest.mark.slow
