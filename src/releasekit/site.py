@@ -111,6 +111,8 @@ class Site:
         asked, problem = sorted(target.asked), ""
         if observed.nginx.loaded is None:
             problem = self.router.problem(asked)
+        elif unmounted := self.router.unmounted():  # what it tells, another's state has made
+            problem = unmounted
         elif on_preview and asked:
             problem = self.router.preview_problem(asked)
         if not problem and observed.nginx.running:

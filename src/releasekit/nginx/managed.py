@@ -111,7 +111,7 @@ class ManagedFile:
 
     def unmounted(self) -> str:
         """Why the nginx that runs would never see the file: it was created before the compose
-        file mounted the folder; "" when it sees it, or does not run."""
+        file mounted the folder, or with another one; "" when it sees it, or does not run."""
         mounted = self._container.mounted()
         if mounted is None or any(map(self._is_directory, mounted)):
             return ""
