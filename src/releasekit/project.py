@@ -416,7 +416,7 @@ class Project:
         site.journal.write("commit", run, release=bundle.id)
         site.journal.write("end", run, result="released", seconds=0.0)
 
-    def _require_own(self, site: Site, observed: Observed, *, adopt: bool) -> None:
+    def _require_own(self, site: Site, observed: Observed, *, adopt: bool = False) -> None:
         copy = site.require_own(observed, adopt=adopt)
         if copy:
             self._events(Warned(f"nginx's file was edited by hand: it is kept as {copy}"))
