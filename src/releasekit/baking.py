@@ -95,6 +95,9 @@ class Verdict:
     why: str
 
 
+FINE = Verdict(Judgement.FINE, "")
+
+
 def attempts(line: str) -> tuple[Attempt, ...]:
     """What a line says, an attempt for each replica that nginx asked: none when it answered by
     itself. Raises `ValueError` for what is no line of this format."""
@@ -173,9 +176,6 @@ def judge(limits: Limits, new: Numbers, old: Numbers) -> Verdict:
     return Verdict(Judgement.FINE, str(new))
 
 
-_FINE = Verdict(Judgement.FINE, "")
-
-
 def _told(new: Numbers, old: Numbers) -> str:
     return f"{new}; the release before: {old}" if old.requests else str(new)
 
@@ -183,7 +183,7 @@ def _told(new: Numbers, old: Numbers) -> str:
 def _errors(limits: Limits, new: Numbers, old: Numbers) -> Verdict:
     most = limits.max_error_rate
     if most is None or new.error_rate <= most:
-        return _FINE
+        return FINE
     what = f"more than max_error_rate {most:.1%}"
     is_known = old.requests >= limits.min_requests
     return _blamed(what, new.error_rate, most, old.error_rate if is_known else None)
@@ -195,7 +195,7 @@ def _slowness(limits: Limits, new: Numbers, old: Numbers) -> Verdict:
         return _slower(limits.max_p95_factor, new, before)
     most = limits.max_p95_s
     if most is None or new.p95_s is None or new.p95_s <= most:
-        return _FINE
+        return FINE
     return _blamed(f"slower than max_p95 {most * 1000:.0f} ms", new.p95_s, most, before)
 
 
@@ -206,7 +206,7 @@ def _slower(factor: float, new: Numbers, before: float | None) -> Verdict:
     # nginx counts in milliseconds: from 0 to 1 is no factor.
     most = max(before, 0.001) * factor
     if new.p95_s is None or new.p95_s <= most:
-        return _FINE
+        return FINE
     return Verdict(Judgement.BREACH, f"slower than max_p95 {factor:g}x, {most * 1000:.0f} ms")
 
 

@@ -9,6 +9,9 @@ from typing import Protocol
 
 from releasekit.observed import Backing, Nginx, Replica, Upstream
 
+LOG_LINES = 20
+"""How many of the last lines of a container's log are shown when it fails."""
+
 
 @dataclass(frozen=True, slots=True)
 class Completed:

@@ -11,6 +11,7 @@ from typing import Any
 from releasekit.bundle import Bundle, BundledMigration, BundledService, BundleStore, HealthCheck
 from releasekit.compose import model as models
 from releasekit.compose import problems as composed
+from releasekit.compose import transform
 from releasekit.errors import SettingsError
 from releasekit.ports import Host
 from releasekit.release import Release
@@ -242,7 +243,7 @@ def pin(draft: Draft, host: Host, store: BundleStore, images: Mapping[str, str])
         release=draft.release,
         project=draft.project,
         folder=draft.folder,
-        model=models.with_bind_sources(models.pinned(draft.model, images), draft.app, files),
+        model=transform.with_bind_sources(transform.pinned(draft.model, images), draft.app, files),
         services=draft.services,
         backing=tuple(service for service in backing if service != draft.nginx_service),
         images=images,

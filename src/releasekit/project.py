@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -188,7 +189,9 @@ class Project:
             pinned.save(site.store)
             return run.to(pinned.bundle, mix, site, known, ends, hold=hold)
 
-    def promote(self, *, wait: float = 0.0, stop: threading.Event | None = None) -> Outcome:
+    def promote(
+        self, *, adopt: bool = False, wait: float = 0.0, stop: threading.Event | None = None
+    ) -> Outcome:
         """Give the users the release that is held, with the strategies that it is held with.
 
         The stored bundle is all it needs; what of it does not run any more is started. Raises as
@@ -214,10 +217,12 @@ class Project:
             run = self._begin("promote", name, bundle.release)
             site = self._workspace.site(bundle)
             observed, _ = together(site.observe, lambda: self._workspace.require_images(bundle))
-            self._require_own(site, observed)
+            self._require_own(site, observed, adopt=adopt)
             return run.to(bundle, mix, site, observed, stop or threading.Event())
 
-    def abort(self, *, wait: float = 0.0, stop: threading.Event | None = None) -> Outcome:
+    def abort(
+        self, *, adopt: bool = False, wait: float = 0.0, stop: threading.Event | None = None
+    ) -> Outcome:
         """End the hold: what is held is removed, and what serves goes on serving.
 
         Raises `UsageError` when nothing is held, `ReleaseFailed` or `Interrupted` when it is held
@@ -239,7 +244,7 @@ class Project:
             known = current or bundle
             site = self._workspace.site(known) if known else self._workspace.current_site()
             observed = site.observe()
-            self._require_own(site, observed)
+            self._require_own(site, observed, adopt=adopt)
             require_spare(held, observed)
             release = bundle.release if bundle else Release(naming.tag_of(held))
             run = self._begin("abort", name, release)
@@ -247,7 +252,12 @@ class Project:
             return run.abort(target, current, mix, site, observed, stop or threading.Event())
 
     def rollback(
-        self, to: str | None = None, *, wait: float = 0.0, stop: threading.Event | None = None
+        self,
+        to: str | None = None,
+        *,
+        adopt: bool = False,
+        wait: float = 0.0,
+        stop: threading.Event | None = None,
     ) -> Outcome:
         """Go back to the last good release, or to the stored one that `to` is a prefix of.
 
@@ -275,10 +285,12 @@ class Project:
             run = self._begin("rollback", name, bundle.release)
             site = self._workspace.site(bundle)
             observed, _ = together(site.observe, lambda: self._workspace.require_images(bundle))
-            self._require_own(site, observed)
+            self._require_own(site, observed, adopt=adopt)
             return run.to(bundle, mix, site, observed, stop or threading.Event())
 
-    def recover(self, *, wait: float = 0.0, stop: threading.Event | None = None) -> Outcome:
+    def recover(
+        self, *, adopt: bool = False, wait: float = 0.0, stop: threading.Event | None = None
+    ) -> Outcome:
         """Put right what a run that was cut short has left, or what else has happened to the
         release that was last committed to: that one serves afterwards, and nothing is left over.
 
@@ -290,7 +302,8 @@ class Project:
 
         name = self.name
         with self._turn(name, "recover", wait, stop, is_repair=True):
-            recovery = Recovery(self._workspace, name, self._begin, self._mix_back)
+            require_own = partial(self._require_own, adopt=adopt)
+            recovery = Recovery(self._workspace, name, self._begin, self._mix_back, require_own)
             outcome = recovery.done(stop or threading.Event())
             self._workspace.unfinished(name, None)
             return outcome

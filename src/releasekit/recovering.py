@@ -18,6 +18,7 @@ from releasekit.outcome import Outcome
 from releasekit.recovery import way_back
 from releasekit.release import Release, short
 from releasekit.run import Run, run_id
+from releasekit.site import Site
 from releasekit.strategies.blue_green import BlueGreen
 from releasekit.strategies.mixed import Mix
 from releasekit.workspace import Workspace
@@ -29,12 +30,13 @@ MixBack = Callable[[tuple[str, Mapping[str, str]], Bundle], Mix]
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """A recovery of `project`, which has its turn. `begin` makes a run of it, `mix_back` the
-    strategies that brought something."""
+    strategies that brought something; `require_own` raises `ForeignChange`."""
 
     workspace: Workspace
     project: str
     begin: Begin
     mix_back: MixBack
+    require_own: Callable[[Site, Observed], None]
 
     def done(self, stop: threading.Event) -> Outcome:
         """How it ended, once the release that was last committed to serves."""
@@ -68,7 +70,7 @@ class Recovery:
         run = self.begin("recover", self.project, bundle.release)
         site = self.workspace.site(bundle)
         observed = site.observe()
-        site.require_own(observed)
+        self.require_own(site, observed)
         known = unheld(observed)
         is_well = checked_plan(mix, known, bundle.target()).is_empty
         return run.to(bundle, mix, site, known if is_well else observed, stop)
@@ -79,7 +81,7 @@ class Recovery:
         bundle = self.workspace.store(self.project).load(release)
         site = self.workspace.site(bundle) if bundle else self.workspace.current_site()
         observed = site.observe()
-        site.require_own(observed)
+        self.require_own(site, observed)
         run = self.begin("recover", self.project, Release(naming.tag_of(release)))
         if bundle is not None and any(r.release == release for r in observed.routed()):
             self.workspace.unfinished(self.project, None)

@@ -29,7 +29,7 @@ from releasekit.events import (
 from releasekit.journal import Journal, committed
 from releasekit.migrating import NEXT
 from releasekit.plan import Plan
-from releasekit.ports import Clock, Engine, Router
+from releasekit.ports import LOG_LINES, Clock, Engine, Router
 from releasekit.steps import (
     Announce,
     AwaitHealthy,
@@ -53,7 +53,6 @@ from releasekit.watching import Judge, Watcher
 GOOD_IN_A_ROW = 2
 """How often a replica must be found healthy before it counts: one answer may be a lucky one."""
 CONFIRM_DEADLINE_S = 15.0
-LOG_LINES = 20
 
 
 @dataclass
@@ -78,6 +77,8 @@ class Runner:
     downtime: Downtime = field(default_factory=Downtime)
     judges: Callable[[], Sequence[Judge]] = tuple
     """Who judges a release by what users get, besides its health, while it is watched."""
+    look_before: Callable[[Watch], None] = lambda _: None
+    """Is told of the watch to come, before users are led anywhere else."""
     must_record: bool = True
     """Whether a journal that cannot be written stops the run: not on the way back."""
     heeds_others: bool = True
@@ -125,6 +126,8 @@ class Runner:
         began = self.clock.now()
         self._watch_downtime(step, plan, began)
         try:
+            if isinstance(step, Route):
+                self._look_before(plan)
             self._heed_others(step, number, plan)
             self._take(step, plan, run)
         except BaseException as failure:
@@ -135,6 +138,11 @@ class Runner:
             raise
         self.events(StepEnded(number, total, step, self.clock.now() - began))
         self._record(run, state="end", number=number, step=name, error="")
+
+    def _look_before(self, plan: Plan) -> None:
+        watches = (step for step in plan.steps if isinstance(step, Watch) and step.beside)
+        for watch in watches:
+            self.look_before(watch)
 
     def _heed_others(self, step: Step, number: int, plan: Plan) -> None:
         """Raise `ForeignChange` where somebody else changed what a shift is about to rest on."""

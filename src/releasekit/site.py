@@ -56,7 +56,7 @@ class Place:
 
     @property
     def nginx_lock(self) -> str:
-        """Of all projects on the host: two may share an nginx."""
+        """Of all projects whose state is beside this one: two may share an nginx."""
         return f"{posixpath.dirname(self.state)}/nginx.lock"
 
     @property
@@ -111,6 +111,8 @@ class Site:
         asked, problem = sorted(target.asked), ""
         if observed.nginx.loaded is None:
             problem = self.router.problem(asked)
+        elif unmounted := self.router.unmounted():  # what it tells, another's state has made
+            problem = unmounted
         elif on_preview and asked:
             problem = self.router.preview_problem(asked)
         if not problem and observed.nginx.running:
@@ -139,6 +141,7 @@ class Site:
 
     def runner(self, events: EventSink, stop: threading.Event, downtime: Downtime) -> Runner:
         """What executes plans here, until `stop` is set."""
+        page = self._page()
         return Runner(
             self.engine,
             self.router,
@@ -147,20 +150,28 @@ class Site:
             events,
             stop.is_set,
             downtime,
-            self._judges,
+            lambda: self._judges(page),
+            page.look_before if page is not None else lambda _: None,
         )
 
-    def _judges(self) -> tuple[Judge, ...]:
-        """Who judges a release that is watched, as the settings want it; new ones every time."""
+    def _page(self) -> PublicCheck | None:
+        """The public page, as the settings want it. All watches of a run share what it was."""
+        if not self.bake.duration or self.bake.url is None:
+            return None
+        header = self.bake.release_header or ""
+        return PublicCheck(self.host, self.bake.url, self.bake.statuses, header)
+
+    def _judges(self, page: PublicCheck | None) -> tuple[Judge, ...]:
+        """Who judges a release that is watched, as the settings want it, `page` with them; the
+        others are new ones every time."""
         if not self.bake.duration:
             return ()
         found: list[Judge] = []
         if self.router is not None and self.bake.limits.are_any:
             requests = self.router.requests
             found.append(Requests(self.bake.limits, requests, self.engine.whereabouts))
-        if self.bake.url is not None:
-            header = self.bake.release_header or ""
-            found.append(PublicCheck(self.host, self.bake.url, self.bake.statuses, header))
+        if page is not None:
+            found.append(page)
         return tuple(found)
 
 

@@ -149,7 +149,7 @@ class Watch:
 
     What they replace has to run on meanwhile. Without replicas it is a mere pause. `beside` are
     replicas of the `previous` release that run on: they tell when something is wrong that is not
-    the new one's fault.
+    the new one's fault. It is `resumed` when users were led to its release before the plan.
     """
 
     phase: ClassVar[Phase] = Phase.SHIFT
@@ -161,6 +161,7 @@ class Watch:
     previous: str = ""
     beside: tuple[tuple[str, str], ...] = ()
     """(service, replica) pairs."""
+    resumed: bool = False
 
     def __str__(self) -> str:
         names = " ".join(name for _, name in self.replicas)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from releasekit.baking import (
+    FINE,
     Judgement,
     Limits,
     Tally,
@@ -20,7 +22,7 @@ from releasekit.baking import (
 from releasekit.errors import NeverHealthy, ReleasekitError, StepFailed
 from releasekit.events import EventSink, StepProgress, Warned
 from releasekit.naming import tag_of
-from releasekit.ports import Clock, Engine, Host, Page, Probe
+from releasekit.ports import LOG_LINES, Clock, Engine, Host, Page, Probe
 from releasekit.release import short
 from releasekit.steps import Watch
 
@@ -28,9 +30,6 @@ EVERY_S = 0.5
 IN_A_ROW = 3
 """How often a watched release must be found bad: one look that finds it busy says little."""
 PAGE_S = 5.0
-LOG_LINES = 20
-
-FINE = Verdict(Judgement.FINE, "")
 
 
 class RequestLog(Protocol):
@@ -63,14 +62,26 @@ class Requests:
         return judge(self.limits, numbers(self._new), numbers(self._old))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class PublicCheck:
-    """Asks the real URL. `header` is the one in which the app tells its release, "" for none."""
+    """Asks the real URL. `header` is the one in which the app tells its release, "" for none.
+
+    What is wrong outside of the project (a host that does not reach its own public address, a
+    certificate that expired) was so before the release, and is not its fault.
+    """
 
     host: Host
     url: str
     statuses: tuple[int, ...] = (200,)
     header: str = ""
+    _before: Page | None = field(default=None, init=False)
+    """What the release before showed; None when it was not asked."""
+
+    def look_before(self, step: Watch) -> None:
+        """Ask the page while the release before has all traffic; the first time counts."""
+        if self._before is None and step.beside and not step.resumed:
+            with suppress(Exception):  # it is only asked to excuse something
+                self._before = self.host.fetch(self.url, deadline_s=PAGE_S)
 
     def judged(self, step: Watch) -> Verdict:
         if not step.beside:
@@ -79,18 +90,38 @@ class PublicCheck:
         wrong = self._wrong(page, tag_of(step.release))
         if not wrong:
             return FINE
-        judgement = Judgement.INCONCLUSIVE if page.is_unknown else Judgement.BREACH
-        return Verdict(judgement, f"{self.url}: {wrong}")
+        said = f"{self.url}: {wrong}"
+        if self._before is None and page.status is None:
+            return Verdict(Judgement.INCONCLUSIVE, f"nobody knows how it was before: {said}")
+        if self._was_so(page, tag_of(step.previous)):
+            return Verdict(Judgement.INCONCLUSIVE, f"it was so before the release: {said}")
+        return Verdict(Judgement.INCONCLUSIVE if page.is_unknown else Judgement.BREACH, said)
+
+    def _was_so(self, page: Page, previous: str) -> bool:
+        """Whether the page of the release before was wrong too, and in the same way."""
+        before = self._before
+        if before is None or not self._wrong(before, previous):
+            return False
+        return self._way(before) == self._way(page)
+
+    def _way(self, page: Page) -> tuple[int | None, str]:
+        """In which way a page that is wrong is so."""
+        if page.status in self.statuses:
+            return 0, self._told(page)
+        return page.status, page.detail if page.status is None else ""
 
     def _wrong(self, page: Page, tag: str) -> str:
         if page.status is None:
             return page.detail
         if page.status not in self.statuses:
             return f"{page.status} {page.detail}".rstrip()
-        said = page.headers.get(self.header.lower(), "")
+        said = self._told(page)
         if self.header and said != tag:
             return f"{self.header} says {said[:80]!r}, and {tag!r} was released"
         return ""
+
+    def _told(self, page: Page) -> str:
+        return page.headers.get(self.header.lower(), "")
 
 
 class Judge(Protocol):
@@ -147,16 +178,16 @@ class Watcher:
     def _judged(self, each: Judge) -> Verdict:
         try:
             return each.judged(self.step)
-        except ReleasekitError as error:
-            return Verdict(Judgement.INCONCLUSIVE, error.message)
+        except Exception as error:  # a bug of the measurer is not the release's fault either
+            return Verdict(Judgement.INCONCLUSIVE, _reason(error))
 
     def _look_at_replicas(self) -> None:
         if not self.step.replicas:
             return
         try:
             probes = self.engine.probe(self.step.release, self.step.replicas)
-        except ReleasekitError as error:
-            self._doubts["Docker"] = error.message
+        except Exception as error:
+            self._doubts["Docker"] = _reason(error)
             return
         self._doubts.pop("Docker", None)
         wrong = {name: self._wrong(name, probe) for name, probe in probes.items()}
@@ -200,7 +231,7 @@ class Watcher:
             return ""
         try:
             probes = self.engine.probe(self.step.previous, self.step.beside)
-        except ReleasekitError:
+        except Exception:
             return ""
         restarted = {name for name, probe in probes.items() if self._has_restarted(name, probe)}
         if any(probe.is_healthy and name not in restarted for name, probe in probes.items()):
@@ -209,3 +240,10 @@ class Watcher:
             f"{name}: {'it restarted too' if name in restarted else probe.detail}"
             for name, probe in probes.items()
         )
+
+
+def _reason(error: Exception) -> str:
+    """Why it cannot be told. What a library says may quote what Docker told, and so a secret."""
+    if isinstance(error, ReleasekitError):
+        return error.message
+    return f"unexpected: {type(error).__name__}"

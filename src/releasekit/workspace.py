@@ -14,7 +14,7 @@ from releasekit import journal as journals
 from releasekit import preparing, room
 from releasekit.bundle import Bundle, BundleStore
 from releasekit.compose import model as models
-from releasekit.compose import once
+from releasekit.compose import once, transform
 from releasekit.compose.docker import Docker
 from releasekit.compose.resolve import NGINX_DIR_PLACEHOLDER, resolve
 from releasekit.errors import CommandFailed, Interrupted, MissingImage
@@ -89,7 +89,7 @@ class Workspace:
     def _model(self, tag: str) -> models.Model:
         model = resolve(self.host, self.settings, self.folder, tag, self._environ)
         nginx_dir = self.place(str(model["name"])).nginx
-        return models.with_nginx_dir(model, NGINX_DIR_PLACEHOLDER, nginx_dir)
+        return transform.with_nginx_dir(model, NGINX_DIR_PLACEHOLDER, nginx_dir)
 
     def _env_file_problems(self) -> list[str]:
         if self.settings.env_file is None:

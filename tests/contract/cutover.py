@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from releasekit.nginx.router import Bake
 from releasekit.observed import Upstream
 from tests.contract.nginx_stage import DockerContainer, Stage, World, eventually
 from tests.faults.killing import OF_FILES, OF_PROCESSES, kill_at
@@ -29,9 +30,11 @@ class Scene:
     image: str
     folder: str
     replicas: tuple[str, ...]
+    log: str
+    """Where nginx logs for a bake, "" when there is none."""
 
     @classmethod
-    def of(cls, world: World, upstream: Upstream) -> Scene:
+    def of(cls, world: World, upstream: Upstream, log: str = "") -> Scene:
         stage, container = world.stage, world.container
         return cls(
             stage.prefix,
@@ -40,6 +43,7 @@ class Scene:
             container.image,
             str(world.folder),
             upstream.replicas,
+            log,
         )
 
     @property
@@ -61,7 +65,9 @@ def killed_before(operation: int, folder: str) -> None:
 def main(operation: str, text: str) -> None:
     scene = Scene(**json.loads(text))
     container = DockerContainer(scene.container, scene.prefix, scene.image)
-    world = World(Stage(scene.prefix, scene.prefix, scene.ports), container, Path(scene.folder))
+    stage = Stage(scene.prefix, scene.prefix, scene.ports)
+    bake = Bake(scene.log, 5.0) if scene.log else None
+    world = World(stage, container, Path(scene.folder), bake)
     killed_before(int(operation), str(world.managed.parent))
     world.router.apply([Upstream("web", tuple(scene.replicas))])
     eventually(world.router.unconfirmed)

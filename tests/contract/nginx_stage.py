@@ -136,14 +136,17 @@ class DockerContainer:
     def _tried(self, argv: Sequence[str], managed: str, flag: str) -> str:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / FILE).write_text(managed)
-            mounts = ["--volumes-from", self.name, "-v", f"{folder}:{self.folder}:ro"]
-            there = ["--network", self.network, *mounts]
-            ran = subprocess.run(
-                ["docker", "run", "--rm", *there, self.image, *argv, flag],
-                capture_output=True,
-                text=True,
-                timeout=60,
-            )
+            return self.another(*argv, flag, mount=f"{folder}:{self.folder}:ro")
+
+    def another(self, *argv: str, mount: str = "") -> str:
+        """What this prints in a throw-away container with the same files, and this mount."""
+        mounts = ["--volumes-from", self.name, *(["-v", mount] if mount else [])]
+        ran = subprocess.run(
+            ["docker", "run", "--rm", "--network", self.network, *mounts, self.image, *argv],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         return ran.stdout + ran.stderr
 
     def version(self) -> str:

@@ -13,10 +13,21 @@ from pathlib import Path
 
 import pytest
 
-from releasekit.errors import DeadlineExceeded, ForeignChange, HostError, Locked, RouteRefused
+from releasekit.errors import (
+    CommandFailed,
+    DeadlineExceeded,
+    ForeignChange,
+    HostError,
+    Locked,
+    RouteRefused,
+)
 from releasekit.hosts.local import LocalHost
+from releasekit.nginx import log as logs
 from releasekit.nginx import mark
+from releasekit.nginx.include import GOOD
 from releasekit.nginx.managed import sweep
+from releasekit.nginx.render import FILE
+from releasekit.nginx.router import Bake
 from releasekit.observed import Upstream
 from releasekit.ports import Completed
 from releasekit.waiting import wait_until
@@ -35,19 +46,22 @@ from tests.contract.nginx_stage import (
 pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
 ROOT = Path(__file__).parents[2]
+LOG = "/run/releasekit.log"
 
 
 def assert_bootable(world: World) -> str:
     """What is on disk passes `nginx -t` in a container of its own, and is one whole text."""
     text = world.managed.read_text()
     assert mark.is_whole(text)
-    assert world.container.test(["nginx"], text) == ""
+    said = world.container.another("nginx", "-t")
+    assert GOOD in said, said
     return text
 
 
-def cut_over(world: World, upstream: Upstream, operation: int = 0) -> int:
-    """The exit status of a cutover that is killed before this operation."""
-    scene = Scene.of(world, upstream)
+def cut_over(world: World, upstream: Upstream, operation: int, log: str = "") -> int:
+    """The exit status of a cutover that is killed before this operation; in a bake nginx logs at
+    `log`."""
+    scene = Scene.of(world, upstream, log)
     done = subprocess.run(
         [sys.executable, "-m", "tests.contract.cutover", str(operation), scene.argv],
         cwd=ROOT,
@@ -65,7 +79,8 @@ def begin_a_run(world: World) -> None:
 
 
 def leftovers(world: World) -> list[str]:
-    return sorted(path.name for path in world.managed.parent.iterdir() if path != world.managed)
+    ours = (FILE, logs.FILE)
+    return sorted(path.name for path in world.managed.parent.iterdir() if path.name not in ours)
 
 
 @pytest.mark.slow
@@ -106,6 +121,30 @@ def test_killed_before_any_operation_on_files(
     assert operation > 5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("world", ["1.30"], indirect=True)
+@pytest.mark.parametrize(("before", "after"), [("", LOG), (LOG, LOG), (LOG, "")])
+def test_killed_before_any_operation_on_files_of_a_bake(
+    world: World, blue: Upstream, green: Upstream, before: str, after: str
+) -> None:
+    """The log's file too, whether it comes, stays or goes: nginx would never start with that file
+    and without the format that it names."""
+    world.user_file(f"{USER}include /etc/nginx/releasekit/{logs.PATTERN};\n")
+    world.bake = Bake(before, 5.0) if before else None
+    operation, status = 0, -signal.SIGKILL
+    while status != 0:
+        operation += 1
+        world.router = world.new_router(world.container)
+        world.serve(blue)
+        world.serve(blue)
+        status = cut_over(world, green, -operation, after)
+        assert_bootable(world)
+        begin_a_run(world)
+        assert leftovers(world) == []
+    assert (world.managed.parent / logs.FILE).exists() is bool(after)
+    assert operation > 5
+
+
 def test_a_text_of_another_shape_that_nginx_refuses_is_never_in_place(
     world: World, blue: Upstream, green: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +164,23 @@ def test_a_text_of_another_shape_that_nginx_refuses_is_never_in_place(
         world.router.apply([green, Upstream("api", green.replicas)])
 
     assert places == []
+    assert world.managed.read_text() == text
+    assert world.answer() == "blue"
+
+
+def test_a_test_elsewhere_that_could_not_be_made_is_no_leave_to_try_in_place(
+    world: World, blue: Upstream, green: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the engine hiccups, or has no memory: nginx never saw the text."""
+    world.serve(blue)
+    text = world.managed.read_text()
+    said = "Error response from daemon: cannot allocate memory"
+    monkeypatch.setattr(world.container, "test", lambda argv, text: said)
+    world.user_file("upstream api { server 127.0.0.1:9; }", "z.conf")
+
+    with pytest.raises(RouteRefused, match=f"its test in a container of its own failed: {said}"):
+        world.router.apply([green, Upstream("api", green.replicas)])
+
     assert world.managed.read_text() == text
     assert world.answer() == "blue"
 
@@ -244,6 +300,36 @@ class TestFaultsOfAReload:
         self, world: World, blue: Upstream, green: Upstream, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """An outage: it is noticed and ended within two seconds, and told."""
+        sent = self.outage(world, blue, monkeypatch)
+        text = world.managed.read_text()
+        with pytest.raises(RouteRefused, match="no worker left that accepts") as refused:
+            world.router.apply([green])
+        eventually(lambda: "" if world.answer() == "blue" else "nobody answers", 2.0)
+
+        assert CLOCK.now() - sent[0] < 2.0
+        assert "cannot be respawned" in str(refused.value.log_tail)
+        assert world.managed.read_text() == text
+
+    def test_workers_that_cannot_start_and_a_docker_that_fails_at_that_moment(
+        self, world: World, blue: Upstream, green: Upstream, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The outage is ended all the same."""
+        sent = self.outage(world, blue, monkeypatch)
+        text = world.managed.read_text()
+
+        def fail(lines: int) -> tuple[str, ...]:
+            raise CommandFailed("docker does not answer")
+
+        monkeypatch.setattr(world.container, "log_tail", fail)
+        with pytest.raises(CommandFailed, match="docker does not answer"):
+            world.router.apply([green])
+        eventually(lambda: "" if world.answer() == "blue" else "nobody answers", 2.0)
+
+        assert CLOCK.now() - sent[0] < 2.0
+        assert world.managed.read_text() == text
+
+    def outage(self, world: World, blue: Upstream, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """Have the next reload leave nobody who accepts; when reloads were asked for."""
         there = world.folder / "conf.d" / "there"
         there.mkdir()
         (world.folder / "conf.d" / "main").write_text(
@@ -252,8 +338,8 @@ class TestFaultsOfAReload:
         remove(world.container.name)
         world.create("nginx", "-c", "/etc/custom/main", "-g", "daemon off;")
         world.serve(blue)
-        text = world.managed.read_text()
-        real, sent = world.container.execute, []
+        real = world.container.execute
+        sent: list[float] = []
 
         def away_for_one_reload(argv: Sequence[str], *, deadline_s: float) -> Completed:
             if is_reload(argv):
@@ -263,13 +349,7 @@ class TestFaultsOfAReload:
             return real(argv, deadline_s=deadline_s)
 
         monkeypatch.setattr(world.container, "execute", away_for_one_reload)
-        with pytest.raises(RouteRefused, match="no worker left that accepts") as refused:
-            world.router.apply([green])
-        eventually(lambda: "" if world.answer() == "blue" else "nobody answers", 2.0)
-
-        assert CLOCK.now() - sent[0] < 2.0
-        assert "cannot be respawned" in str(refused.value.log_tail)
-        assert world.managed.read_text() == text
+        return sent
 
 
 @pytest.mark.slow

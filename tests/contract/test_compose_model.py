@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from releasekit.compose import model as models
-from releasekit.compose import problems
+from releasekit.compose import problems, transform
 from releasekit.observed import PLAIN
 from releasekit.steps import replica_names
 
@@ -75,7 +75,7 @@ class Stack:
     def fed(self, model: Mapping[str, Any], *args: str) -> str:
         """What compose does with a model of ours."""
         feed = ["compose", "-p", str(model["name"]), "--profile", "*", "-f", "-", *args]
-        return self.docker(*feed, stdin=models.as_input(model)).stdout.decode()
+        return self.docker(*feed, stdin=transform.as_input(model)).stdout.decode()
 
     def model(self) -> dict[str, Any]:
         resolved = json.loads(self.user("config", "--format", "json"))
@@ -190,7 +190,7 @@ configs: {c: {content: "${DOLLARS}\\n$${X}"}}
         (stack.folder / "web.env").write_text("".join(lines))
         (stack.folder / ".env").write_text(f"DOLLARS={_quoted(NASTY['DOLLARS'])}\n")
         stack.environ = {"PASSED_ON": NASTY["NEWLINES"]}
-        slot = models.slot_model(stack.model(), APP, "green", RELEASE, stack.name, {})
+        slot = transform.slot_model(stack.model(), APP, "green", RELEASE, stack.name, {})
         stack.docker("network", "create", f"{stack.name}_default")
         stack.environ = {}
         (stack.folder / ".env").unlink()
@@ -240,7 +240,7 @@ configs: {c: {file: "./a$$b/old.ini"}}
         model = stack.model()
         assert models.bind_sources(model, APP) == (old,)
 
-        moved = models.with_bind_sources(model, APP, {old: new})
+        moved = transform.with_bind_sources(model, APP, {old: new})
         assert models.bind_sources(moved, APP) == (new, old)
         assert stack.fed(moved, "run", "--rm", "--no-deps", "-T", "web") == "newnewoldnew"
         assert stack.hashes(moved)["db"] == stack.hashes(model)["db"]
@@ -260,7 +260,7 @@ class TestSlots:
         before = shop.containers()
         model = shop.model()
         for slot, count in (("blue", 2), ("green", 1)):
-            fed = models.slot_model(model, APP, slot, f"{slot}-id", shop.name, {"web": count})
+            fed = transform.slot_model(model, APP, slot, f"{slot}-id", shop.name, {"web": count})
             shop.fed(fed, "up", "-d", "--no-deps", "--no-build", "--pull", "never")
 
         names = {*replica_names(shop.name, "blue", "web", 2)}
@@ -277,8 +277,8 @@ class TestSlots:
         assert before.items() <= shop.containers().items()
 
     def test_a_slot_answers_to_its_service_and_carries_labels(self, shop: Stack) -> None:
-        shop.fed(models.resources_model(shop.model(), APP), "up", "--no-start")
-        slot = models.slot_model(shop.model(), APP, "green", RELEASE, shop.name, {"web": 1})
+        shop.fed(transform.resources_model(shop.model(), APP), "up", "--no-start")
+        slot = transform.slot_model(shop.model(), APP, "green", RELEASE, shop.name, {"web": 1})
         shop.fed(slot, "up", "-d", "--no-deps", "--no-build", "--pull", "never")
         (name,) = replica_names(shop.name, "green", "web", 1)
         found = shop.inspect(name)
@@ -298,7 +298,7 @@ class TestSlots:
     def test_resources_are_made_as_compose_itself_would(self, shop: Stack) -> None:
         networks, volumes = models.app_only_resources(shop.model(), APP)
         assert (networks, volumes) == ((f"{shop.name}_own",), (f"{shop.name}_media",))
-        shop.fed(models.resources_model(shop.model(), APP), "up", "--no-start")
+        shop.fed(transform.resources_model(shop.model(), APP), "up", "--no-start")
 
         assert shop.containers() == {}
         (network,) = json.loads(shop.docker("network", "inspect", *networks).stdout)
@@ -313,7 +313,7 @@ class TestSlots:
         model = shop.model()
         model["networks"]["new"] = {"name": f"{shop.name}_new"}
         model["services"]["web"]["networks"]["new"] = None
-        shop.fed(models.resources_model(model, APP), "up", "--no-start")
+        shop.fed(transform.resources_model(model, APP), "up", "--no-start")
 
         assert shop.containers() == before
         shop.docker("network", "inspect", f"{shop.name}_new")
@@ -321,8 +321,8 @@ class TestSlots:
     def test_a_pinned_id_runs_and_is_not_pulled(self, stack: Stack) -> None:
         stack.write("services: {web: {image: nowhere, pull_policy: always, build: .}}")
         image = stack.docker("image", "inspect", "-f", "{{.Id}}", REDIS).stdout.decode().strip()
-        pinned = models.pinned(stack.model(), {"web": image})
-        plain = models.plain_model(pinned, APP, RELEASE, stack.name, {"web": 2})
+        pinned = transform.pinned(stack.model(), {"web": image})
+        plain = transform.plain_model(pinned, APP, RELEASE, stack.name, {"web": 2})
         stack.fed(plain, "up", "--no-start", "web")
 
         names = replica_names(stack.name, PLAIN, "web", 2)
@@ -444,7 +444,7 @@ class Slot:
 
     def up(self, release: str, count: int) -> dict[int, str]:
         """Have so many replicas of this release; the ids of all that are there, by number."""
-        model = models.slot_model(
+        model = transform.slot_model(
             self.stack.model(), APP, "green", release, self.stack.name, {"web": count}
         )
         self.stack.fed(model, "up", "-d", "--no-deps", "--no-build", "--pull", "never", "web-green")
@@ -458,7 +458,7 @@ class TestBackingServicesStay:
     def test_when_a_release_comes_between_two_of_the_teams_own(self, shop: Stack) -> None:
         shop.user("up", "-d", "--no-build")
         before = backing_ids(shop)
-        plain = models.plain_model(shop.model(), APP, RELEASE, shop.name, {"web": 2})
+        plain = transform.plain_model(shop.model(), APP, RELEASE, shop.name, {"web": 2})
         shop.fed(plain, "up", "-d", "--no-deps", "--no-build", "--pull", "never", "web")
 
         assert backing_ids(shop) == before
@@ -475,7 +475,7 @@ class TestBackingServicesStay:
 
     def test_when_the_teams_up_comes_after_a_release(self, shop: Stack) -> None:
         """Also nginx, although it depends on an app service that is not there yet."""
-        backing = models.backing_model(shop.model(), APP)
+        backing = transform.backing_model(shop.model(), APP)
         for service in models.backing_order(shop.model(), APP):
             shop.fed(backing, "up", "-d", "--no-recreate", service)
         before = shop.containers()
@@ -493,7 +493,7 @@ class TestBackingServicesStay:
         shop.user("up", "-d", "--no-build")
         shop.docker("rm", "-f", f"{shop.name}-nginx-1")
         before = shop.containers()
-        full = models.plain_model(shop.model(), APP, RELEASE, shop.name, {})
+        full = transform.plain_model(shop.model(), APP, RELEASE, shop.name, {})
         shop.fed(full, "up", "-d", "--no-deps", "--no-recreate", "nginx")
 
         assert before.items() <= shop.containers().items()
@@ -502,7 +502,7 @@ class TestBackingServicesStay:
     def test_the_nginx_folder_by_variable_and_by_replacement_are_one(self, shop: Stack) -> None:
         real = str(shop.folder / "a$b")
         shop.environ["RELEASEKIT_NGINX_DIR"] = "/run/placeholder"
-        ours = models.with_nginx_dir(shop.model(), "/run/placeholder", real)
+        ours = transform.with_nginx_dir(shop.model(), "/run/placeholder", real)
         shop.environ["RELEASEKIT_NGINX_DIR"] = real
 
         assert ours == shop.model()

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.shop import Ran, Shop, assert_none_lost, assert_orders_kept, assert_serves, docker
+from bench.load import Load
+from tests.e2e.shop import (
+    Ran,
+    Shop,
+    assert_none_lost,
+    assert_orders_kept,
+    assert_serves,
+    docker,
+    free_port,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
@@ -41,6 +50,20 @@ def test_a_release_that_fails_its_users_is_taken_back_with_the_numbers(
     assert_serves(shop, shop.first)
     assert shop.running_app() == before
     assert not [name for name in shop.app() if shop.commit_of(name) == sha]
+
+
+@pytest.mark.slow
+def test_a_release_that_is_slow_is_taken_back_for_its_p95(shop: Shop) -> None:
+    sha = shop.broken("slow")
+    limit = {"RELEASEKIT_BAKE__DURATION": f"{BAKE_S}s", "RELEASEKIT_BAKE__MAX_P95": "500ms"}
+    with Load(shop.url, rate=40, slow=0, only=["fresh"], path="/") as load:
+        ran = shop.up(sha, **limit).ended(1)
+    (watched,) = ran.took("Watch")[:1]
+    assert watched < BAKE_S
+    assert re.search(r"slower than max_p95 500 ms; .*, p95 \d{4,} ms", ran.result["message"])
+    assert f"{shop.first[:7]} serves as before" in ran.result["message"]
+    assert load.report.failed == 0, load.report.summary()
+    assert_serves(shop, shop.first)
 
 
 @pytest.mark.slow
@@ -79,6 +102,17 @@ def test_a_log_that_cannot_be_read_takes_nothing_back_and_is_told(shop: Shop) ->
     assert_serves(shop, sha)
     (warning,) = warnings(ran)
     assert f"nginx's log {LOG} cannot be read: it answers 403" in warning
+
+
+@pytest.mark.slow
+def test_a_page_that_did_not_answer_before_takes_nothing_back_and_is_told(shop: Shop) -> None:
+    """As from a host that does not reach its own public address."""
+    sha, nowhere = shop.commit("Say nothing new"), f"http://127.0.0.1:{free_port()}/up"
+    bake = {"RELEASEKIT_BAKE__DURATION": "2s", "RELEASEKIT_BAKE__URL": nowhere}
+    ran = shop.up(sha, **bake).ended(0)
+    assert_serves(shop, sha)
+    (warning,) = warnings(ran)
+    assert f"it was so before the release: {nowhere}: Connection refused" in warning
 
 
 def test_a_limit_that_nginx_would_log_nothing_for_is_refused_with_the_line_to_add(

@@ -29,12 +29,12 @@ def test_an_edited_nginx_file_stops_everything_until_it_is_adopted(shop: Shop) -
         refused.ended(2)
         assert refused.result["error"] == "ForeignChange"
         assert "max_conns=50" in refused.result["difference"]
-        assert "releasekit up --adopt" in refused.result["hint"]
+        assert "`--adopt`" in refused.result["hint"]
     said = shop.releasekit("up", shop.first).ended(2).stderr
     assert "+    server " in said
     assert (shop.containers(), shop.files()) == before
 
-    shop.up("--adopt", shop.first).ended(0)
+    shop.rollback("--adopt").ended(0)
 
     assert_serves(shop, shop.first)
     (copy,) = (shop.nginx_dir.parent / "edited").iterdir()

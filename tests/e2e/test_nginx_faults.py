@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 
 from releasekit.hosts.local import MonotonicClock
@@ -49,6 +53,53 @@ def test_a_reload_that_the_master_does_not_take(shop: Shop) -> None:
     docker("restart", nginx)
 
     await_answer(shop)
+    assert_serves(shop, shop.first)
+
+
+AWAY = """\
+#!/bin/sh
+case "$*" in *"-s reload")
+    if [ -e {once} ]; then {then}; else mv {there} {once}; fi
+esac
+exec {docker} "$@"
+"""
+"""A docker that takes nginx's working directory away as it is reloaded first, without which no new
+worker starts."""
+
+
+@pytest.mark.parametrize(("comes_back", "status"), [(True, 1), (False, 3)])
+def test_workers_that_cannot_start(
+    shop: Shop, tmp_path: Path, comes_back: bool, status: int
+) -> None:
+    """Nobody is served. With the old file somebody is: exit 1. If not, that is for a person."""
+    second = shop.commit("Say what is new")
+    config, there = shop.folder / "nginx" / "nginx.conf", shop.folder / "nginx" / "there"
+    before, once = config.read_text(), there.with_name("gone")
+    docker_program = tmp_path / "docker"
+    docker_program.write_text(
+        AWAY.format(
+            once=once,
+            there=there,
+            then=f"[ -e {there} ] || cp -r {once} {there}" if comes_back else ":",
+            docker=shutil.which("docker"),
+        )
+    )
+    docker_program.chmod(0o755)
+    there.mkdir()
+    config.write_text(f"working_directory /etc/shop-nginx/there;\n{before}")
+    try:
+        failed = shop.with_environ(PATH=f"{tmp_path}:{os.environ['PATH']}").up(second)
+        if comes_back:
+            assert_serves(shop, shop.first)
+    finally:
+        config.write_text(before)
+        for folder in (there, once):
+            shutil.rmtree(folder, ignore_errors=True)
+        docker("restart", f"{shop.name}-nginx-1")
+    assert "no worker left that accepts connections" in failed.ended(status).result["message"]
+
+    await_answer(shop)
+    shop.up(shop.first).ended(0)
     assert_serves(shop, shop.first)
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,15 @@ def is_alive(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_another_state_than_nginx_mounts_is_refused_and_nothing_is_touched(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """As another user has one, whose lock and journal know nothing of this one's."""
+    second, before = shop.commit("Say what is new"), shop.containers()
+    elsewhere = replace(shop, state=tmp_path / "state")
+    refused = elsewhere.up(second).ended(2)
+    assert f"nginx runs without the mount of {elsewhere.nginx_dir}" in refused.result["message"]
+    assert shop.containers() == before
+    assert_serves(shop, shop.first)

@@ -150,7 +150,10 @@ class Shop:
             strategy: Strategy = registry.load(brought[0]) if brought[0] else Recreate()
             return self.simulator.mix(strategy)
 
-        recovery = Recovery(workspace, "shop", begun, brought_by)
+        def require_own(site: Any, observed: Observed) -> None:
+            site.require_own(observed)
+
+        recovery = Recovery(workspace, "shop", begun, brought_by, require_own)
         return recovery.done(threading.Event())
 
     def up(self, faults: Sequence[Fault] = ()) -> None:

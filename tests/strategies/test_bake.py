@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import pytest
 
+from releasekit.steps import Watch
 from releasekit.strategies.base import Options
 from releasekit.strategies.blue_green import BlueGreen, BlueGreenOptions
 from releasekit.strategies.mixed import Chosen, Mix
 from releasekit.strategies.recreate import Recreate
 from releasekit.strategies.rolling import Rolling, RollingOptions
 from tests.strategies.shop import (
+    ANNOUNCED_B,
     BLUE_A,
     EMPTY_HOST,
     GREEN_B,
@@ -101,6 +103,16 @@ blue-green to bbbbbbb; downtime: none
 3 settle  Drain         at most 30 s   (old workers finish their requests)
 3 settle  Stop          shop-releases-web-blue-1 shop-releases-worker-blue-1   (bbbbbbb serves)"""
     assert baked(ROUTED_B, B, Mix(BLUE_GREEN)) == golden
+
+
+@pytest.mark.parametrize(
+    ("state", "resumed"), [(BLUE_A, False), (ANNOUNCED_B, False), (ROUTED_B, True)]
+)
+def test_it_tells_whether_users_were_led_to_its_release_before(state: State, resumed: bool) -> None:
+    to = replace(target(B), bake_s=BAKE_S)
+    steps = Mix(BLUE_GREEN).plan(state.observed, to).steps
+    (watch,) = [step for step in steps if isinstance(step, Watch)]
+    assert watch.resumed is resumed
 
 
 @pytest.mark.parametrize(

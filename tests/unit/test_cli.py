@@ -151,19 +151,30 @@ class FakeProject:
         more = [*flags, *([migration] if migration else []), *_waiting(wait)]
         return self._run("up", release.tag, strategy, options, *more, stop)
 
-    def promote(self, *, wait: float = 0.0, stop: threading.Event | None = None) -> Outcome:
-        return self._run("promote", *_waiting(wait), stop)
+    def promote(
+        self, *, adopt: bool = False, wait: float = 0.0, stop: threading.Event | None = None
+    ) -> Outcome:
+        return self._run("promote", *_adopting(adopt), *_waiting(wait), stop)
 
-    def abort(self, *, wait: float = 0.0, stop: threading.Event | None = None) -> Outcome:
-        return self._run("abort", *_waiting(wait), stop)
+    def abort(
+        self, *, adopt: bool = False, wait: float = 0.0, stop: threading.Event | None = None
+    ) -> Outcome:
+        return self._run("abort", *_adopting(adopt), *_waiting(wait), stop)
 
     def rollback(
-        self, to: str | None = None, *, wait: float = 0.0, stop: threading.Event | None = None
+        self,
+        to: str | None = None,
+        *,
+        adopt: bool = False,
+        wait: float = 0.0,
+        stop: threading.Event | None = None,
     ) -> Outcome:
-        return self._run("rollback", to, *_waiting(wait), stop)
+        return self._run("rollback", to, *_adopting(adopt), *_waiting(wait), stop)
 
-    def recover(self, *, wait: float = 0.0, stop: threading.Event | None = None) -> Outcome:
-        return self._run("recover", *_waiting(wait), stop)
+    def recover(
+        self, *, adopt: bool = False, wait: float = 0.0, stop: threading.Event | None = None
+    ) -> Outcome:
+        return self._run("recover", *_adopting(adopt), *_waiting(wait), stop)
 
     def lock(self, message: str) -> Freeze:
         self._do("lock", message)
@@ -191,6 +202,10 @@ class FakeProject:
         type(self).asked.append(asked)
         if self.trouble is not None:
             raise self.trouble
+
+
+def _adopting(adopt: bool) -> list[str]:
+    return ["adopt"] if adopt else []
 
 
 def _waiting(wait: float) -> list[str]:
@@ -266,6 +281,10 @@ def lines(text: str) -> list[dict[str, Any]]:
             [("release", None, False), ("up", NEW[:40], None, {}, "tight")],
         ),
         (["promote"], [("promote",)]),
+        (["promote", "--adopt"], [("promote", "adopt")]),
+        (["abort", "--adopt"], [("abort", "adopt")]),
+        (["rollback", "--adopt"], [("rollback", None, "adopt")]),
+        (["recover", "--adopt"], [("recover", "adopt")]),
         (["abort"], [("abort",)]),
         (["rollback"], [("rollback", None)]),
         (["rollback", "1b2c"], [("rollback", "1b2c")]),

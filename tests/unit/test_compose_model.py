@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from releasekit.compose import model as models
-from releasekit.compose import problems
+from releasekit.compose import problems, transform
 from releasekit.observed import PLAIN
 from releasekit.steps import replica_names
 
@@ -487,7 +487,7 @@ class TestNginx:
     def test_the_placeholder_is_replaced_wherever_it_is_mounted(self) -> None:
         mounts = [bind("/ph", "/rk"), bind("/ph/a.conf", "/a"), bind("/phx/", "/b")]
         stack = model(nginx={"volumes": mounts}, db={"volumes": [volume("/ph", "/c")]}, web={})
-        moved = models.with_nginx_dir(stack, "/ph", "/srv/a$b")
+        moved = transform.with_nginx_dir(stack, "/ph", "/srv/a$b")
 
         assert moved == model(
             nginx={
@@ -506,7 +506,7 @@ class TestTransforms:
     def test_pinned_replaces_images_and_what_would_pull_them(self) -> None:
         stack = model(web={"image": "shop:1", "pull_policy": "always"}, db={"image": "x"})
 
-        assert models.pinned(stack, {"web": "sha256:1"}) == model(
+        assert transform.pinned(stack, {"web": "sha256:1"}) == model(
             web={"image": "sha256:1"}, db={"image": "x"}
         )
 
@@ -514,7 +514,7 @@ class TestTransforms:
         """A secret that the database uses too stays where it is, or the database would get it
         from a release's bundle."""
         paths = ("/src/app.ini", "/src/own$.txt", "/src/shared.txt", "/srv/db.conf")
-        moved = models.with_bind_sources(shop(), APP, {path: f"/b$/{path}" for path in paths})
+        moved = transform.with_bind_sources(shop(), APP, {path: f"/b$/{path}" for path in paths})
         expected = shop()
         moved_bind = {**bind("/b$$//src/app.ini", "/app.ini"), "read_only": True}
         expected["services"]["web"]["volumes"][-1] = moved_bind
@@ -524,13 +524,13 @@ class TestTransforms:
 
     def test_as_input_is_json_that_yaml_reads_alike(self) -> None:
         stack = model(web={"environment": {"A": 'é\u2028\x85\x7f\ufeff🔑"\\ud83d\n'}})
-        text = models.as_input(stack)
+        text = transform.as_input(stack)
 
         assert '"A": "\\u00e9\\u2028\\u0085\\u007f\\ufeff🔑\\"\\\\ud83d\\n"' in text
         assert json.loads(text) == stack
 
     def test_plain_model_labels_and_scales_app_services(self) -> None:
-        plain = models.plain_model(shop(), APP, "rel", "shop", {"web": 1})
+        plain = transform.plain_model(shop(), APP, "rel", "shop", {"web": 1})
         labels = {
             "releasekit.project": "shop",
             "releasekit.release": "rel",
@@ -551,7 +551,7 @@ class TestTransforms:
         }
 
     def test_slot_model(self) -> None:
-        slot = models.slot_model(shop(), APP, "green", "rel", "shop", {"web": 2, "worker": 1})
+        slot = transform.slot_model(shop(), APP, "green", "rel", "shop", {"web": 2, "worker": 1})
         labels = {
             "releasekit.project": "shop",
             "releasekit.release": "rel",
@@ -590,13 +590,13 @@ class TestTransforms:
         }
 
     def test_slot_model_of_some_services_asks_for_what_the_file_says_by_default(self) -> None:
-        slot = models.slot_model(shop(), ("web",), "blue", "rel", "shop", {})
+        slot = transform.slot_model(shop(), ("web",), "blue", "rel", "shop", {})
 
         assert list(slot["services"]) == ["web-blue"]
         assert slot["services"]["web-blue"]["scale"] == 3
 
     def test_names_are_the_ones_that_plans_speak_of(self) -> None:
-        slot = models.slot_model(shop(), ("web",), "green", "rel", "shop", {"web": 2})
+        slot = transform.slot_model(shop(), ("web",), "green", "rel", "shop", {"web": 2})
         (service,) = slot["services"]
 
         assert replica_names("shop", "green", "web", 2) == tuple(
@@ -604,7 +604,7 @@ class TestTransforms:
         )
 
     def test_backing_model_has_no_replica_of_app_services(self) -> None:
-        backing = models.backing_model(shop(), APP)
+        backing = transform.backing_model(shop(), APP)
 
         assert [backing["services"][name]["scale"] for name in APP] == [0, 0]
         assert "replicas" not in backing["services"]["web"]["deploy"]
@@ -613,11 +613,11 @@ class TestTransforms:
     @pytest.mark.parametrize(
         "transform",
         [
-            lambda stack: models.plain_model(stack, APP, "rel", "shop", {}),
-            lambda stack: models.backing_model(stack, APP),
-            lambda stack: models.pinned(stack, {"web": "sha256:1"}),
-            lambda stack: models.with_bind_sources(stack, APP, {"/srv/db.conf": "/x"}),
-            lambda stack: models.with_nginx_dir(stack, "/placeholder", "/x"),
+            lambda stack: transform.plain_model(stack, APP, "rel", "shop", {}),
+            lambda stack: transform.backing_model(stack, APP),
+            lambda stack: transform.pinned(stack, {"web": "sha256:1"}),
+            lambda stack: transform.with_bind_sources(stack, APP, {"/srv/db.conf": "/x"}),
+            lambda stack: transform.with_nginx_dir(stack, "/placeholder", "/x"),
         ],
     )
     def test_leave_backing_services_to_the_byte(self, transform: Any) -> None:
@@ -632,20 +632,22 @@ class TestTransforms:
     def test_change_nothing_that_they_were_given(self) -> None:
         stack = shop()
         before = copy.deepcopy(stack)
-        models.with_nginx_dir(stack, NGINX_DIR, "/x")
-        models.with_bind_sources(models.pinned(stack, {"web": "x"}), APP, {"/src/app.ini": "/x"})
-        models.plain_model(stack, APP, "rel", "shop", {"web": 7})
-        models.slot_model(stack, APP, "blue", "rel", "shop", {"web": 7})
-        models.backing_model(stack, APP)
-        models.resources_model(stack, APP)
+        transform.with_nginx_dir(stack, NGINX_DIR, "/x")
+        transform.with_bind_sources(
+            transform.pinned(stack, {"web": "x"}), APP, {"/src/app.ini": "/x"}
+        )
+        transform.plain_model(stack, APP, "rel", "shop", {"web": 7})
+        transform.slot_model(stack, APP, "blue", "rel", "shop", {"web": 7})
+        transform.backing_model(stack, APP)
+        transform.resources_model(stack, APP)
 
         assert stack == before
 
     @pytest.mark.parametrize(
         "transform",
         [
-            lambda stack: models.plain_model(stack, ("web",), "rel", "shop", {}),
-            lambda stack: models.backing_model(stack, ("web",)),
+            lambda stack: transform.plain_model(stack, ("web",), "rel", "shop", {}),
+            lambda stack: transform.backing_model(stack, ("web",)),
         ],
     )
     def test_drop_dependencies_that_compose_would_refuse(self, transform: Any) -> None:
@@ -654,7 +656,7 @@ class TestTransforms:
         assert transform(stack)["services"]["db"] == {"depends_on": needs("web")}
 
     def test_resources_model_has_what_app_services_use_and_no_replica(self) -> None:
-        assert models.resources_model(shop(), APP) == {
+        assert transform.resources_model(shop(), APP) == {
             "name": "shop",
             "services": {
                 "releasekit-resources": {

@@ -341,6 +341,27 @@ def test_a_trial_runs_nginx_whatever_the_service_runs(
     assert host.asked[-2][-len(ends) :] == ends
 
 
+def test_a_trial_behind_a_script_runs_the_program_that_the_master_is() -> None:
+    openresty = ["/usr/local/openresty/bin/openresty", "-c", "/etc/x"]
+    host = Script(compose=Completed(0, "the configuration file /etc/x syntax is ok", ""))
+
+    nginx_of(host, command=["sh", "-c", "prepare; openresty"]).test(openresty, "")
+
+    (asked,) = [argv for argv in host.asked if "--entrypoint" in argv]
+    program, *options = openresty
+    assert asked[-6:] == ["--entrypoint", program, "nginx", *options, "-t"]
+
+
+def test_a_trial_that_compose_refuses_says_why_and_no_secret() -> None:
+    said = "services.nginx.environment.DB_PASSWORD: s3cret-hunter2 is no number"
+    host = Script(compose=Completed(15, "", said))
+
+    complaint = nginx_of(host, environment={"DB_PASSWORD": "s3cret-hunter2"}).test(["nginx"], "")
+
+    assert complaint.startswith("services.nginx.environment.DB_PASSWORD: ")
+    assert "hunter2" not in complaint
+
+
 def test_what_a_running_container_mounts_is_told() -> None:
     mounts = [{"Type": "bind", "Source": "/state/shop/nginx", "Destination": "/etc/nginx/x"}]
     running = {"Id": "a", "Mounts": mounts, "State": {"Status": "running"}}

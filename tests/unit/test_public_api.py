@@ -64,15 +64,16 @@ SIGNATURES = {
     "migration: 'Decision | None' = None, ignore_memory: 'bool' = False, adopt: 'bool' = False, "
     "wait: 'float' = 0.0, "
     "stop: 'threading.Event | None' = None) -> 'Outcome'",
-    "Project.promote": "(self, *, wait: 'float' = 0.0, "
+    "Project.promote": "(self, *, adopt: 'bool' = False, wait: 'float' = 0.0, "
     "stop: 'threading.Event | None' = None) -> 'Outcome'",
-    "Project.abort": "(self, *, wait: 'float' = 0.0, "
+    "Project.abort": "(self, *, adopt: 'bool' = False, wait: 'float' = 0.0, "
     "stop: 'threading.Event | None' = None) -> 'Outcome'",
-    "Project.recover": "(self, *, wait: 'float' = 0.0, "
+    "Project.recover": "(self, *, adopt: 'bool' = False, wait: 'float' = 0.0, "
     "stop: 'threading.Event | None' = None) -> 'Outcome'",
     "Project.lock": "(self, message: 'str') -> 'Freeze'",
     "Project.unlock": "(self) -> 'Freeze | None'",
-    "Project.rollback": "(self, to: 'str | None' = None, *, wait: 'float' = 0.0, "
+    "Project.rollback": "(self, to: 'str | None' = None, *, adopt: 'bool' = False, "
+    "wait: 'float' = 0.0, "
     "stop: 'threading.Event | None' = None) -> 'Outcome'",
     "Project.status": "(self) -> 'Status'",
     "Project.history": "(self) -> 'tuple[HistoryEntry, ...]'",

@@ -43,7 +43,8 @@ class Nginx:
         if self.status < 0:
             raise DeadlineExceeded("docker hangs")
         self.emptied.append(argv)
-        self.text = ""
+        if self.status == 0:
+            self.text = ""
         return Completed(self.status, "", "")
 
 
@@ -97,6 +98,18 @@ def test_what_was_read_is_emptied_when_it_is_a_lot(monkeypatch: pytest.MonkeyPat
     assert nginx.emptied == [["cp", "/dev/null", LOG]]
     nginx.text = "new\n"
     assert log.lines() == ["new"]
+
+
+@pytest.mark.parametrize("status", [1, -1])
+def test_what_could_not_be_emptied_is_not_read_twice(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_log, "MOST", 6)
+    nginx = Nginx("one\ntwo\n", status=status)
+    log = over(nginx)
+    assert log.lines() == ["one", "two"]
+    nginx.text += "six\n"
+    assert log.lines() == ["six"]
 
 
 @pytest.mark.parametrize(("status", "works"), [(0, True), (1, False), (-1, False)])

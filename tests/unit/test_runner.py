@@ -44,6 +44,7 @@ from releasekit.steps import (
     Start,
     Step,
     Stop,
+    Watch,
 )
 from releasekit.steps import Route as RouteStep
 from releasekit.strategies.blue_green import BlueGreen
@@ -534,3 +535,24 @@ def test_what_users_do_not_notice_goes_on_meanwhile_and_so_does_the_way_back() -
     runner.heeds_others = False
 
     runner.run(Plan("test", B, "", (RouteStep(ROUTE, ""),)), "run-1")
+
+
+def test_how_users_fare_before_a_watched_release_is_looked_at_before_its_route() -> None:
+    made = started()
+    runner, served = made.runner(), []
+
+    def look_before(watch: Watch) -> None:
+        nginx = FakeRouter(made.world).observe()
+        served.append(nginx.loaded.names if nginx.loaded else frozenset())
+
+    runner.look_before = look_before
+    pairs, beside = (("web", WEB),), (("web", "shop-web-1"),)
+    steps = (
+        AWAIT,
+        RouteStep(ROUTE, "it serves"),
+        ConfirmRoute(ROUTE, "it serves"),
+        Watch(B, pairs, 1.0, "a canary's"),
+        Watch(B, pairs, 1.0, "the bake", A, beside),
+    )
+    runner.run(Plan("test", B, "", steps), "run-1")
+    assert served == [frozenset()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -153,19 +153,24 @@ def test_what_was_doubtful_and_is_well_at_last_is_not_warned_of() -> None:
 # Who cannot measure takes nothing back
 
 
-@pytest.mark.parametrize("error", [CommandFailed("nginx's log cannot be read: 403")])
-def test_a_log_that_cannot_be_read_is_only_told(error: Exception) -> None:
+FAILURES = [
+    (CommandFailed("nginx's log cannot be read: 403"), "nginx's log cannot be read: 403"),
+    (ValueError("cut off at POSTGRES_PASSWORD=s3cret"), "unexpected: ValueError"),
+]
+
+
+@pytest.mark.parametrize(("error", "told"), FAILURES)
+def test_a_log_that_cannot_be_read_is_only_told(error: Exception, told: str) -> None:
     watched = Watched(judges=[Judge(lambda _: error)]).run()
     (warning,) = watched.warnings
-    assert (
-        warning == f"{'b' * 7} was watched, and cannot be judged: nginx's log cannot be read: 403"
-    )
+    assert warning == f"{'b' * 7} was watched, and cannot be judged: {told}"
 
 
-def test_a_docker_that_fails_is_only_told() -> None:
-    watched = Watched(Engine(new=lambda _: CommandFailed("docker does not answer"))).run()
+@pytest.mark.parametrize(("error", "told"), FAILURES)
+def test_a_docker_that_fails_is_only_told(error: Exception, told: str) -> None:
+    watched = Watched(Engine(new=lambda _: error, old=lambda _: error)).run()
     (warning,) = watched.warnings
-    assert "docker does not answer" in warning
+    assert warning == f"{'b' * 7} was watched, and cannot be judged: {told}"
 
 
 def test_a_docker_that_failed_for_a_while_is_not_worth_a_word() -> None:
@@ -275,9 +280,18 @@ class Web:
         return self.page
 
 
-def checked(page: Page, **options: Any) -> Verdict:
-    host: Any = Web(page)
-    return PublicCheck(host, URL, **options).judged(STEP)
+GOOD = Page(200, {"x-release": "a" * 40})
+"""Of the release before."""
+
+
+def checked(page: Page, before: Page = GOOD, step: Watch = STEP, **options: Any) -> Verdict:
+    web = Web(before)
+    host: Any = web
+    check = PublicCheck(host, URL, **options)
+    check.look_before(step)
+    web.page = page
+    check.look_before(step)  # before another route
+    return check.judged(step)
 
 
 @pytest.mark.parametrize(
@@ -301,3 +315,35 @@ def test_the_public_page_has_to_be_the_new_release_and_well(
     verdict = checked(page, **options)
     assert verdict.judgement is Judgement(judgement)
     assert why in verdict.why
+
+
+@pytest.mark.parametrize(
+    ("before", "page", "options", "judgement"),
+    [
+        (Page(503), Page(503), {}, "inconclusive"),
+        (Page(301, detail="/login?1"), Page(301, detail="/login?2"), {}, "inconclusive"),
+        (Page(None, detail="no answer"), Page(None, detail="no answer"), {}, "inconclusive"),
+        (Page(200), Page(200), {"header": "X-Release"}, "inconclusive"),
+        (Page(503), Page(500), {}, "breach"),
+        (Page(503), Page(None, detail="no answer"), {}, "breach"),
+        (Page(None, detail="expired"), Page(None, detail="no answer"), {}, "breach"),
+        (Page(503), Page(200), {"header": "X-Release"}, "breach"),
+        (GOOD, GOOD, {"header": "X-Release"}, "breach"),  # it says the release before, still
+        (Page(503), Page(200), {}, "fine"),
+    ],
+)
+def test_a_page_that_was_wrong_in_the_same_way_before_the_release_tells_nothing_of_it(
+    before: Page, page: Page, options: dict[str, Any], judgement: str
+) -> None:
+    verdict = checked(page, before, **options)
+    assert verdict.judgement is Judgement(judgement)
+    assert verdict.why.startswith("it was so before the release: ") is (judgement == "inconclusive")
+
+
+def test_of_a_run_that_goes_on_nobody_knows_how_the_page_was_before() -> None:
+    """What it shows by then is the new release already."""
+    resumed = replace(STEP, resumed=True)
+    assert checked(Page(503), Page(503), resumed).judgement is Judgement.BREACH
+    silence = checked(Page(None, detail="no answer"), GOOD, resumed)
+    assert silence.judgement is Judgement.INCONCLUSIVE
+    assert silence.why == f"nobody knows how it was before: {URL}: no answer"

@@ -12,6 +12,7 @@ from shop.framework import HttpError, Request, Response, Server
 log = logging.getLogger("fault")
 
 CRASH_AFTER_SECONDS = 3.0
+SLOW_SECONDS = 1.0
 
 
 def die_at_once() -> int:
@@ -48,12 +49,25 @@ def install(fault: str | None, server: Server) -> None:
             app.get("/")(fail)
             app.get("/api/orders")(fail)
             app.post("/api/orders")(fail)
+        case "slow":
+            _slow_down(server)
         case "crash-when-ready":
             _end_when_ready(server, lambda: os._exit(1))  # not sys.exit: that would end one thread
         case "oom-when-ready":
             _end_when_ready(server, _take_all_memory)
         case _:
             pass
+
+
+def _slow_down(server: Server) -> None:
+    """The page takes its time, `/up` does not."""
+    page = server.app.handler("GET", "/")
+
+    def slow(request: Request) -> Response:
+        time.sleep(SLOW_SECONDS)
+        return page(request)
+
+    server.app.get("/")(slow)
 
 
 def _flap(server: Server) -> None:

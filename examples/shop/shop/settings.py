@@ -16,6 +16,7 @@ FAULTS = frozenset(
         "unready-hang",
         "unready-flapping",
         "errors",
+        "slow",
         "worker-exit",
         "worker-unready",
     }

@@ -239,24 +239,28 @@ def plan(
 
 
 @app.command(epilog=examples("releasekit promote", "releasekit -C /srv/shop promote --json"))
-def promote(context: typer.Context, wait: Wait = "0s", as_json: Json = False) -> None:
+def promote(
+    context: typer.Context, adopt: Adopt = False, wait: Wait = "0s", as_json: Json = False
+) -> None:
     """Give users the release that `up --hold` brought up."""
     with answering(context, as_json) as output:
         patience = seconds_of(wait)
         project = load(context, output)
         with stopping(output.say) as stop:
-            outcome = project.promote(wait=patience, stop=stop)
+            outcome = project.promote(adopt=adopt, wait=patience, stop=stop)
         unbreakable(output.outcome)(outcome)
 
 
 @app.command(epilog=examples("releasekit abort", "releasekit -C /srv/shop abort --json"))
-def abort(context: typer.Context, wait: Wait = "0s", as_json: Json = False) -> None:
+def abort(
+    context: typer.Context, adopt: Adopt = False, wait: Wait = "0s", as_json: Json = False
+) -> None:
     """Remove the release that `up --hold` brought up; what serves goes on serving."""
     with answering(context, as_json) as output:
         patience = seconds_of(wait)
         project = load(context, output)
         with stopping(output.say) as stop:
-            outcome = project.abort(wait=patience, stop=stop)
+            outcome = project.abort(adopt=adopt, wait=patience, stop=stop)
         unbreakable(output.outcome)(outcome)
 
 
@@ -267,25 +271,31 @@ def abort(context: typer.Context, wait: Wait = "0s", as_json: Json = False) -> N
     )
 )
 def rollback(
-    context: typer.Context, sha: Earlier = None, wait: Wait = "0s", as_json: Json = False
+    context: typer.Context,
+    sha: Earlier = None,
+    adopt: Adopt = False,
+    wait: Wait = "0s",
+    as_json: Json = False,
 ) -> None:
     """Bring an earlier release back, configuration and all."""
     with answering(context, as_json) as output:
         patience = seconds_of(wait)
         project = load(context, output)
         with stopping(output.say) as stop:
-            outcome = project.rollback(sha, wait=patience, stop=stop)
+            outcome = project.rollback(sha, adopt=adopt, wait=patience, stop=stop)
         unbreakable(output.outcome)(outcome)
 
 
 @app.command(epilog=examples("releasekit recover", "releasekit recover --wait 5m --json"))
-def recover(context: typer.Context, wait: Wait = "0s", as_json: Json = False) -> None:
+def recover(
+    context: typer.Context, adopt: Adopt = False, wait: Wait = "0s", as_json: Json = False
+) -> None:
     """Put right what a run that was cut short has left; nothing to do if all is well."""
     with answering(context, as_json) as output:
         patience = seconds_of(wait)
         project = load(context, output)
         with stopping(output.say) as stop:
-            outcome = project.recover(wait=patience, stop=stop)
+            outcome = project.recover(adopt=adopt, wait=patience, stop=stop)
         unbreakable(output.outcome)(outcome)
 
 

@@ -13,16 +13,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from releasekit.compose.model import as_input
+from releasekit.compose.transform import as_input
 from releasekit.errors import CommandFailed, DeadlineExceeded, EngineError
 from releasekit.ports import Completed, Host
-from releasekit.redact import redact, secrets_in
+from releasekit.redact import clean, redact, secrets_in
 
 if TYPE_CHECKING:
     from python_on_whales.components.container.models import ContainerInspectResult
 
 QUICK_S = 30.0
 """Deadline of what only asks."""
+LOG_S = 10.0
+"""Deadline of what only explains a failure."""
 SLOW_S = 600.0
 """Deadline of what starts, stops or fetches."""
 OLDEST_COMPOSE = (2, 24)
@@ -89,6 +91,12 @@ class Docker:
         if done.status != 0 and "no such container" not in done.stderr.lower():
             self.checked(done, ["container", "inspect"])
         return tuple(ContainerInspectResult(**item) for item in json.loads(done.stdout or "[]"))
+
+    def log_tail(self, name: str, lines: int, secrets: frozenset[str]) -> tuple[str, ...]:
+        """The last lines that a container logged, without these secrets and fit to be shown."""
+        logs = ["container", "logs", "--tail", str(lines), name]
+        done = self.run(logs, deadline_s=LOG_S)
+        return tuple(redact(clean(done.stdout + done.stderr), secrets).splitlines()[-lines:])
 
     def pull(self, image: str, is_stopped: Callable[[], bool] | None = None) -> None:
         """Fetch an image; raises `Interrupted` as soon as `is_stopped`, for a pull may take

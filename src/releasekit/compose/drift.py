@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from releasekit.compose import model as models
+from releasekit.compose import transform
 from releasekit.compose.docker import Docker
+from releasekit.compose.labels import (
+    COMPOSE_HASH,
+    COMPOSE_ONE_OFF,
+    COMPOSE_PROJECT,
+    COMPOSE_SERVICE,
+)
 from releasekit.together import together
 
-_LABEL = "com.docker.compose"
 _SHOWN = " ".join(
-    f'{{{{or (.Label "{_LABEL}.{name}") "-"}}}}' for name in ("service", "config-hash", "oneoff")
+    f'{{{{or (.Label "{label}") "-"}}}}'
+    for label in (COMPOSE_SERVICE, COMPOSE_HASH, COMPOSE_ONE_OFF)
 )
 _NAMESPACES = ("network_mode", "ipc", "pid")
 
@@ -23,7 +30,7 @@ def drifted(docker: Docker, model: models.Model, app: tuple[str, ...]) -> frozen
     if not wanted:
         return frozenset()
     project = str(model["name"])
-    model = models.plain_model(model, (), "", project, {})
+    model = transform.plain_model(model, (), "", project, {})
     running, hashes = together(
         lambda: _running(docker, project), lambda: _hashes(docker, model, wanted)
     )
@@ -46,7 +53,7 @@ def _running(docker: Docker, project: str) -> dict[str, set[str]]:
     """The hashes that the project's containers carry, by service."""
     found: dict[str, set[str]] = {}
     for line in docker.ask(
-        "container", "ls", "--all", "--filter", f"label={_LABEL}.project={project}",
+        "container", "ls", "--all", "--filter", f"label={COMPOSE_PROJECT}={project}",
         "--format", _SHOWN,
     ).splitlines():  # fmt: skip
         service, told, is_one_off = line.split()

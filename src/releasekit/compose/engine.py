@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from releasekit.baking import Whereabouts
 from releasekit.bundle import Bundle, BundleStore, HealthCheck
-from releasekit.compose import meanwhile, observe, once
+from releasekit.compose import labels, meanwhile, observe, once, transform
 from releasekit.compose import model as models
 from releasekit.compose.docker import Docker
 from releasekit.errors import CommandFailed, DeadlineExceeded, NeedsPerson, StepFailed
 from releasekit.nginx.render import Peer
 from releasekit.observed import PLAIN, Backing, Replica
-from releasekit.ports import Clock, Host, Probe
+from releasekit.ports import LOG_LINES, Clock, Host, Probe
 from releasekit.redact import clean, redact, secrets_in
 from releasekit.together import each, together
 from releasekit.waiting import wait_until
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 PROBE_DEADLINE_S = 5.0
 BACKING_DEADLINE_S = 120.0
-LOG_LINES = 20
 BODY_SHOWN = 80
 """Characters of an unhealthy answer's body."""
 
@@ -63,9 +62,9 @@ class ComposeEngine:
 
     def containers(self) -> tuple[ContainerInspectResult, ...]:
         """Every container of the project and of its slots, running or not."""
-        label = "com.docker.compose.project"
-        shown = f'{{{{.ID}}}} {{{{.Label "{label}"}}}}'
-        command = ("container", "ls", "-a", "--no-trunc", "--filter", f"label={label}")
+        shown = f'{{{{.ID}}}} {{{{.Label "{labels.COMPOSE_PROJECT}"}}}}'
+        label = f"label={labels.COMPOSE_PROJECT}"
+        command = ("container", "ls", "-a", "--no-trunc", "--filter", label)
         listed, _ = together(
             lambda: self._docker.ask(*command, "--format", shown), self._docker.preload
         )
@@ -78,7 +77,7 @@ class ComposeEngine:
         self._released |= {
             str(container.id)
             for container in containers
-            if observe.LABEL_RELEASE in observe.labels_of(container)
+            if labels.RELEASE in observe.labels_of(container)
         }
 
     def observe(self) -> tuple[tuple[Replica, ...], tuple[Backing, ...]]:
@@ -100,7 +99,7 @@ class ComposeEngine:
         """What others did to the project's containers since they were observed, in words; nginx's
         own is left out, since what it serves is asked before anything relies on it."""
         command = ["container", "ls", "-a", "--no-trunc", "--format", meanwhile.SHOWN]
-        label = "label=com.docker.compose.oneoff=False"
+        label = f"label={labels.COMPOSE_ONE_OFF}=False"
         shown, found = together(
             lambda: self._docker.ask(*command, "--filter", label),
             lambda: self._docker.inspect(list(self._seen)),
@@ -138,10 +137,10 @@ class ComposeEngine:
         found = (observe.replica(container, self._app) for container in self.containers())
         if any(replica is not None and replica.slot == PLAIN for replica in found):
             # Scaled to nothing in the model, the user's own app containers would be removed.
-            plain = models.plain_model(model, (), "", self._project, {})
+            plain = transform.plain_model(model, (), "", self._project, {})
             self._compose(plain, ["up", "-d", "--no-recreate", "--no-deps", service])
         else:
-            scaled = models.backing_model(model, self._app)
+            scaled = transform.backing_model(model, self._app)
             self._compose(scaled, ["up", "-d", "--no-recreate", service])
 
     def _await_backing(self, service: str) -> None:
@@ -180,10 +179,10 @@ class ComposeEngine:
         model, counts = bundle.model, dict(replicas)
         self._ensure_resources(model, bundle.app)
         if slot == PLAIN:
-            model = models.plain_model(model, bundle.app, release, bundle.project, counts)
+            model = transform.plain_model(model, bundle.app, release, bundle.project, counts)
             services = list(counts)
         else:
-            model = models.slot_model(model, list(counts), slot, release, bundle.project, counts)
+            model = transform.slot_model(model, list(counts), slot, release, bundle.project, counts)
             services = [f"{service}-{slot}" for service in counts]
         options = ["--no-deps", "--no-build", "--pull=never"]
         try:
@@ -196,7 +195,7 @@ class ComposeEngine:
         be there."""
         networks, volumes = models.app_only_resources(model, app)
         if self._are_missing("network", networks) or self._are_missing("volume", volumes):
-            self._compose(models.resources_model(model, app), ["up", "--no-start"])
+            self._compose(transform.resources_model(model, app), ["up", "--no-start"])
 
     def _are_missing(self, kind: str, names: Sequence[str]) -> bool:
         if not names:
@@ -320,10 +319,8 @@ class ComposeEngine:
             self._docker.do("container", "rm", *others)
 
     def log_tail(self, name: str, lines: int) -> tuple[str, ...]:
-        done = self._docker.run(["container", "logs", "--tail", str(lines), name], deadline_s=10.0)
-        text = clean(done.stdout + done.stderr)
         secrets = frozenset(s for b in self._bundles.values() for s in secrets_in(b.model))
-        return tuple(redact(text, secrets).splitlines()[-lines:])
+        return self._docker.log_tail(name, lines, secrets)
 
     def _bundle(self, release: str) -> Bundle:
         if release not in self._bundles:

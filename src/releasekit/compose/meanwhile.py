@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from releasekit.compose import observe
+from releasekit.compose import labels, observe
 
 if TYPE_CHECKING:
     from python_on_whales.components.container.models import ContainerInspectResult
 
 SHOWN = "\t".join(
     f'{{{{.Label "{label}"}}}}'
-    for label in ("com.docker.compose.project", observe.LABEL_RELEASE, observe.SERVICE)
+    for label in (labels.COMPOSE_PROJECT, labels.RELEASE, labels.COMPOSE_SERVICE)
 )
 SHOWN = f"{{{{.ID}}}}\t{{{{.Names}}}}\t{SHOWN}"
 """What `docker container ls` is to print of each container."""
@@ -48,7 +48,7 @@ def seen(container: ContainerInspectResult) -> Seen:
     policy = config.restart_policy if config is not None else None
     return Seen(
         observe.name_of(container),
-        observe.labels_of(container).get(observe.SERVICE, ""),
+        observe.labels_of(container).get(labels.COMPOSE_SERVICE, ""),
         state.started_at if state is not None else None,
         container.restart_count or 0,
         observe.runs(container),

@@ -1,13 +1,8 @@
-"""The compose model: what `docker compose config --format json` printed, asked and transformed.
+"""The compose model: what `docker compose config --format json` printed, and what it says.
 
 Pure: plain data in, plain data out, no argument is changed. The model stays in compose's own
-writing (a `$` is `$$`), so that every result can be fed back to compose as it is; paths that come
-in or go out on their own are real paths. Feed a model back by `as_input`, with `--profile '*'`:
-it holds only services of enabled profiles, and keeps their `profiles`.
-
-compose decides by a hash of a service's model whether to recreate its container. So a backing
-service's model is never touched: one byte more, and the team's next `docker compose up -d`
-restarts their database.
+writing (a `$` is `$$`), so that what `compose.transform` makes of it can be fed back to compose as
+it is; paths that come in or go out on their own are real paths.
 """
 
 from __future__ import annotations
@@ -20,15 +15,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
 from typing import Any
 
-from releasekit.observed import PLAIN
-
 Model = Mapping[str, Any]
 Service = Mapping[str, Any]
 
-_NOT_IN_A_SLOT = ("build", "container_name", "depends_on", "links", "ports", "profiles")
-_FILES = ("configs", "secrets")
+FILES = ("configs", "secrets")
 _UNSET = re.compile(r'The \\?"([^"\\]+)\\?" variable is not set')
-_BEYOND_ASCII = re.compile("[\x7f-\uffff]")
 
 
 # What the model says
@@ -51,7 +42,7 @@ def backing_order(model: Model, app: Collection[str]) -> tuple[str, ...]:
 
 def app_order(model: Model, app: Collection[str]) -> dict[str, frozenset[str]]:
     """For each of `app` all others of them that it depends on, directly or through others."""
-    services = _consistent(model)["services"]
+    services = consistent(model)["services"]
     found: dict[str, frozenset[str]] = {}
     for name, service in _in_order(model):  # dependencies first
         needed = {n for d in service.get("depends_on", {}) for n in (d, *found[d])}
@@ -108,10 +99,10 @@ def bind_sources(model: Model, app: Collection[str]) -> tuple[str, ...]:
     of its configs and secrets. What it may write to is data, and no part of a release."""
     mounts = [m for name in app for m in model["services"][name].get("volumes", ())]
     read = [m for m in mounts if m["type"] == "bind" and m.get("read_only")]
-    paths = {_real(mount["source"]) for mount in read}
-    for kind in _FILES:
-        files = _used(model, kind, app).values()
-        paths.update(_real(definition["file"]) for definition in files if "file" in definition)
+    paths = {real(mount["source"]) for mount in read}
+    for kind in FILES:
+        files = used(model, kind, app).values()
+        paths.update(real(definition["file"]) for definition in files if "file" in definition)
     return tuple(sorted(paths))
 
 
@@ -125,9 +116,9 @@ def app_only_resources(
     backing = backing_order(model, app)
 
     def names(kind: str) -> tuple[str, ...]:
-        shared = _used(model, kind, backing)
-        used = _used(model, kind, app).items()
-        own = (definition for key, definition in used if key not in shared)
+        shared = used(model, kind, backing)
+        every = used(model, kind, app).items()
+        own = (definition for key, definition in every if key not in shared)
         return tuple(sorted(d["name"] for d in own if not d.get("external")))
 
     return names("networks"), names("volumes")
@@ -147,10 +138,10 @@ def config_digest(
     """
     services = {name: model["services"][name] for name in app}
     facts = {
-        "services": {name: _without(s, "build", "image") for name, s in services.items()},
+        "services": {name: without(s, "build", "image") for name, s in services.items()},
         "images": {name: images.get(name, s.get("image")) for name, s in services.items()},
         "files": dict(file_hashes),
-        **{kind: _used(model, kind, app) for kind in ("networks", "volumes", *_FILES)},
+        **{kind: used(model, kind, app) for kind in ("networks", "volumes", *FILES)},
     }
     canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
@@ -167,148 +158,13 @@ def nginx_target(model: Model, service: str, nginx_dir: str) -> str | None:
     return next((target for source, target in binds if source == nginx_dir), None)
 
 
-# What is fed back to compose
-
-
-def as_input(model: Model) -> str:
-    """`model` as compose reads it: JSON that is YAML as well, which not all JSON is.
-
-    To YAML a raw U+2028 is a line break, and an escaped pair of surrogates, as JSON writes an
-    emoji, an error.
-    """
-    text = json.dumps(model, ensure_ascii=False)
-    return _BEYOND_ASCII.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def pinned(model: Model, images: Mapping[str, str]) -> Model:
-    """`model` with the image of each service in `images` replaced by a digest or an image's id.
-
-    `pull_policy` goes with it: an id cannot be pulled, and `always` would try.
-    """
-
-    def pin(name: str, service: Service) -> Service:
-        return {**_without(service, "pull_policy"), "image": images[name]}
-
-    return _changed(model, images, pin)
-
-
-def with_nginx_dir(model: Model, placeholder: str, real: str) -> Model:
-    """`model` with `real` wherever a bind's source is `placeholder` or lies below it."""
-
-    def move(path: str) -> str:
-        is_ours = path == placeholder or path.startswith(f"{placeholder}/")
-        return real + path.removeprefix(placeholder) if is_ours else path
-
-    return _changed(model, model["services"], lambda _, service: _with_binds(service, move))
-
-
-def with_bind_sources(model: Model, app: Collection[str], sources: Mapping[str, str]) -> Model:
-    """`model` with `app`'s binds, and the files of its configs and secrets, moved as in `sources`.
-
-    A config or secret that a backing service uses too stays, and so does its every bind.
-    """
-
-    def move(path: str) -> str:
-        return sources.get(path, path)
-
-    backing = backing_order(model, app)
-    files = {}
-    for kind in _FILES:
-        own = _used(model, kind, app).keys() - _used(model, kind, backing).keys()
-        known = model.get(kind, {}).items()
-        files[kind] = {k: _moved(d, "file", move) if k in own else d for k, d in known}
-    return {**_changed(model, app, lambda _, service: _with_binds(service, move)), **files}
-
-
-def plain_model(
-    model: Model,
-    app: Collection[str],
-    release_id: str,
-    project: str,
-    counts: Mapping[str, int],
-) -> Model:
-    """`model` under its own names, `app` labelled and scaled; backing services as they are.
-
-    Start `app` from it with `--no-deps`, or compose may recreate a backing service.
-    """
-
-    def labelled(name: str, service: Service) -> Service:
-        count = counts.get(name, replicas(model, name))
-        labels = _labels(project, name, release_id, PLAIN)
-        return _scaled(_labelled(_without(service, "build"), labels), count)
-
-    return {**_changed(_consistent(model), app, labelled), "name": project}
-
-
-def slot_model(
-    model: Model,
-    app: Collection[str],
-    slot: str,
-    release_id: str,
-    project: str,
-    counts: Mapping[str, int],
-) -> Model:
-    """`app` alone, as `<service>-<slot>` of the compose project `<project>-releases`, on the
-    networks and volumes of `project`, where it still answers to its own name."""
-    services = {}
-    for name in app:
-        count = counts.get(name, replicas(model, name))
-        labels = _labels(project, name, release_id, slot)
-        service = _labelled(_in_slot(name, model["services"][name]), labels)
-        services[f"{name}-{slot}"] = _scaled(service, count)
-    external = {
-        kind: {
-            key: {"name": definition["name"], "external": True}
-            for key, definition in _used(model, kind, app).items()
-        }
-        for kind in ("networks", "volumes")
-    }
-    files = {kind: _used(model, kind, app) for kind in _FILES}
-    return {"name": f"{project}-releases", "services": services, **external, **files}
-
-
-def backing_model(model: Model, app: Collection[str]) -> Model:
-    """`model` with no replica of `app`: what to start backing services from, without `--no-deps`.
-
-    compose of this age counts `depends_on` to a service's hash, and `--no-deps` takes it out: an
-    nginx started that way is recreated by the team's next `docker compose up -d`. A dependency
-    scaled to nothing stays in the hash, and is not waited for.
-
-    compose removes what is more than that scale: only for a project without containers of `app`
-    under its own name. For others the full model, with `--no-deps`.
-    """
-
-    def absent(_: str, service: Service) -> Service:
-        return {**_scaled(_without(service, "build"), 0), "pull_policy": "never"}
-
-    return _changed(_consistent(model), app, absent)
-
-
-def resources_model(model: Model, app: Collection[str]) -> Model:
-    """A model whose `up --no-start` creates the networks and volumes of `app`, and no container.
-
-    compose has to create them itself: it refuses a network without its labels, and nobody else
-    knows all of its options.
-    """
-    networks, volumes = (_used(model, kind, app) for kind in ("networks", "volumes"))
-    placeholder = {
-        "image": "scratch",
-        "pull_policy": "never",
-        "scale": 0,
-        "networks": dict.fromkeys(networks),
-        "volumes": [{"type": "volume", "source": key, "target": f"/{key}"} for key in volumes],
-    }
-    services = {"releasekit-resources": placeholder}
-    return {"name": model["name"], "services": services, "networks": networks, "volumes": volumes}
-
-
 # The parts of it
 
 
 def _in_order(model: Model) -> Iterator[tuple[str, Service]]:
     """All services, dependencies first, else by name. compose itself has turned `links`,
     `volumes_from` and `network_mode: service:…` into `depends_on`."""
-    services = _consistent(model)["services"]
+    services = consistent(model)["services"]
     sorter = TopologicalSorter({name: s.get("depends_on", {}) for name, s in services.items()})
     sorter.prepare()
     while sorter.is_active():
@@ -317,7 +173,7 @@ def _in_order(model: Model) -> Iterator[tuple[str, Service]]:
         sorter.done(*ready)
 
 
-def _consistent(model: Model) -> Model:
+def consistent(model: Model) -> Model:
     """`model` without dependencies on absent services.
 
     compose prints an optional one on a service of a disabled profile, refuses to read that again,
@@ -331,10 +187,10 @@ def _consistent(model: Model) -> Model:
         kept = {name: how for name, how in service["depends_on"].items() if name in present}
         return {**service, "depends_on": kept}
 
-    return _changed(model, present, cut)
+    return changed(model, present, cut)
 
 
-def _changed(
+def changed(
     model: Model, names: Collection[str], change: Callable[[str, Service], Service]
 ) -> Model:
     """`model` with each service of `names` as `change` makes it."""
@@ -342,7 +198,7 @@ def _changed(
     return {**model, "services": {k: change(k, s) if k in names else s for k, s in services}}
 
 
-def _used(model: Model, kind: str, names: Iterable[str]) -> dict[str, Any]:
+def used(model: Model, kind: str, names: Iterable[str]) -> dict[str, Any]:
     """The definitions of `kind` (networks, volumes, configs, secrets) that services `names` use."""
     keys: set[str] = set()
     for service in (model["services"][name] for name in names):
@@ -363,64 +219,16 @@ def image_of(service: Service) -> tuple[str, str]:
     return (repository, tag) if repository and "/" not in tag else (reference, "")
 
 
-def _labels(project: str, service: str, release_id: str, slot: str) -> dict[str, str]:
-    return {
-        "releasekit.project": project,
-        "releasekit.service": service,
-        "releasekit.release": release_id,
-        "releasekit.slot": slot,
-    }
-
-
-def _labelled(service: Service, labels: Mapping[str, str]) -> Service:
-    return {**service, "labels": {**service.get("labels", {}), **labels}}
-
-
-def _scaled(service: Service, count: int) -> Service:
-    """`service` with `count` replicas; compose refuses a `deploy.replicas` that says otherwise."""
-    if "deploy" in service:
-        service = {**service, "deploy": _without(service["deploy"], "replicas")}
-    return {**service, "scale": count}
-
-
-def _in_slot(name: str, service: Service) -> Service:
-    kept = _without(service, *_NOT_IN_A_SLOT)
-    if "networks" not in kept:
-        return kept
-    networks = {key: _with_alias(options or {}, name) for key, options in kept["networks"].items()}
-    return {**kept, "networks": networks}
-
-
-def _with_alias(options: Mapping[str, Any], name: str) -> dict[str, Any]:
-    others = [alias for alias in options.get("aliases", []) if alias != name]
-    return {**options, "aliases": [*others, name]}
-
-
 def binds_of(service: Service) -> list[tuple[str, str]]:
     """(source, target) of each bind mount, as real paths."""
     binds = (mount for mount in service.get("volumes", []) if mount["type"] == "bind")
-    return [(_real(bind["source"]), _real(bind["target"])) for bind in binds]
+    return [(real(bind["source"]), real(bind["target"])) for bind in binds]
 
 
-def _with_binds(service: Service, move: Callable[[str], str]) -> Service:
-    if not binds_of(service):
-        return service
-    mounts = service["volumes"]
-    moved = [_moved(m, "source", move) if m["type"] == "bind" else m for m in mounts]
-    return {**service, "volumes": moved}
-
-
-def _moved(item: Mapping[str, Any], key: str, move: Callable[[str], str]) -> Mapping[str, Any]:
-    """`item` with the path at `key` where `move` puts it; to the byte the same if it stays."""
-    path = _real(item.get(key, ""))
-    moved = move(path)
-    return item if moved == path else {**item, key: moved.replace("$", "$$")}
-
-
-def _real(path: str) -> str:
+def real(path: str) -> str:
     """A path of the model as it is on disk: unescaped, without a slash at its end."""
     return posixpath.normpath(path.replace("$$", "$"))
 
 
-def _without(item: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+def without(item: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in item.items() if key not in keys}

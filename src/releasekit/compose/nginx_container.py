@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from releasekit.bundle import Bundle
+from releasekit.compose import labels, observe
 from releasekit.compose import model as models
-from releasekit.compose import observe
 from releasekit.compose.docker import QUICK_S, SLOW_S, Docker
 from releasekit.compose.engine import ComposeEngine
 from releasekit.compose.trial import trial_model
@@ -18,6 +18,7 @@ from releasekit.nginx.container import ContainerFacts, Process
 from releasekit.nginx.include import GOOD
 from releasekit.nginx.render import FILE
 from releasekit.ports import Completed
+from releasekit.redact import redact, secrets_in
 from releasekit.together import together
 
 if TYPE_CHECKING:
@@ -80,22 +81,25 @@ class NginxContainer:
         if container is not None and observe.is_up(container):
             done = self.execute([*argv, "-T"], deadline_s=QUICK_S)
             return done.stdout + done.stderr
-        return self._tried(preview, [], "-T")
+        return self._tried(argv, preview, "-T")
 
     def test(self, argv: Sequence[str], managed: str) -> str:
         """What `nginx -t`, with the options of `argv`, does not like of the service's files with
         `managed` as the managed one, in a throw-away container; "" when it takes them."""
         networks, volumes = together(lambda: self._there("network"), lambda: self._there("volume"))
-        said = self._tried(managed, argv[1:], "-t", networks=networks, volumes=volumes)
-        return "" if GOOD in said else said or "a test in a container of its own did not end"
+        said = self._tried(argv, managed, "-t", networks=networks, volumes=volumes)
+        if GOOD in said:
+            return ""
+        # compose quotes what it does not like, and the model holds secrets.
+        return redact(said, secrets_in(self._bundle.model)).strip() or "it did not end"
 
     def _there(self, kind: str) -> list[str]:
         return self._docker.ask(kind, "ls", "--format", "{{.Name}}").split()
 
     def _tried(
         self,
+        argv: Sequence[str],
         managed: str,
-        options: Sequence[str],
         flag: str,
         *,
         networks: Collection[str] = (),
@@ -116,7 +120,7 @@ class NginxContainer:
         if command[0] == "nginx":
             run += [self._service, *command, flag]
         else:  # a script of the user's, which would not know the flag and might never end
-            run += ["--entrypoint", "nginx", self._service, *options, flag]
+            run += ["--entrypoint", argv[0], self._service, *argv[1:], flag]
         try:
             return self._docker.compose_said(model, run)
         except DeadlineExceeded:
@@ -159,10 +163,10 @@ class NginxContainer:
         found = self._docker.inspect([self._name])
         if found:
             return found[0]
-        label = "label=com.docker.compose"
         ids = self._docker.ask(
-            "container", "ls", "-aq", "--filter", f"{label}.project={self._bundle.project}",
-            "--filter", f"{label}.service={self._service}",
+            "container", "ls", "-aq",
+            "--filter", f"label={labels.COMPOSE_PROJECT}={self._bundle.project}",
+            "--filter", f"label={labels.COMPOSE_SERVICE}={self._service}",
         ).split()  # fmt: skip
         return next(iter(self._docker.inspect(ids[:1])), None)
 

@@ -7,6 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from releasekit.baking import Whereabouts
+from releasekit.compose.labels import COMPOSE_ONE_OFF, COMPOSE_SERVICE, RELEASE, SERVICE, SLOT
 from releasekit.observed import PLAIN, Backing, Health, Replica
 from releasekit.ports import Probe
 
@@ -16,12 +17,6 @@ if TYPE_CHECKING:
 LOST_AFTER_RESTARTS = 3
 """A container that Docker had to restart so often is not going to get healthy."""
 
-LABEL_SERVICE = "releasekit.service"
-LABEL_RELEASE = "releasekit.release"
-LABEL_SLOT = "releasekit.slot"
-SERVICE = "com.docker.compose.service"
-_ONE_OFF = "com.docker.compose.oneoff"
-
 
 def replica(container: ContainerInspectResult, app: Collection[str]) -> Replica | None:
     """The container as a replica; None when it is no app service's.
@@ -30,14 +25,14 @@ def replica(container: ContainerInspectResult, app: Collection[str]) -> Replica 
     that plain compose started is known by its service.
     """
     labels = labels_of(container)
-    service = labels.get(LABEL_SERVICE) or labels.get(SERVICE, "")
-    if is_one_off(labels) or not (LABEL_SERVICE in labels or service in app):
+    service = labels.get(SERVICE) or labels.get(COMPOSE_SERVICE, "")
+    if is_one_off(labels) or not (SERVICE in labels or service in app):
         return None
     return Replica(
         service=service,
-        slot=labels.get(LABEL_SLOT, PLAIN),
+        slot=labels.get(SLOT, PLAIN),
         name=name_of(container),
-        release=labels.get(LABEL_RELEASE, ""),
+        release=labels.get(RELEASE, ""),
         id=str(container.id),
         image=str(container.image),
         running=is_up(container),
@@ -48,8 +43,8 @@ def replica(container: ContainerInspectResult, app: Collection[str]) -> Replica 
 def backing(container: ContainerInspectResult, app: Collection[str]) -> Backing | None:
     """The container as a backing service's; None when it is none."""
     labels = labels_of(container)
-    service = labels.get(SERVICE, "")
-    if is_one_off(labels) or LABEL_SERVICE in labels or service in app:
+    service = labels.get(COMPOSE_SERVICE, "")
+    if is_one_off(labels) or SERVICE in labels or service in app:
         return None
     return Backing(service, str(container.id), is_up(container))
 
@@ -149,4 +144,4 @@ def backing_trouble(container: ContainerInspectResult) -> str:
 
 def is_one_off(labels: Mapping[str, str]) -> bool:
     """A `docker compose run`: somebody's console, not a part of any release."""
-    return labels.get(_ONE_OFF) == "True"
+    return labels.get(COMPOSE_ONE_OFF) == "True"

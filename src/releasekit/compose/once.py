@@ -7,14 +7,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from releasekit.compose import observe
-from releasekit.compose.docker import QUICK_S, SLOW_S, Docker
-from releasekit.compose.model import Model, slot_model
+from releasekit.compose.docker import SLOW_S, Docker
+from releasekit.compose.labels import RELEASE
+from releasekit.compose.model import Model
+from releasekit.compose.transform import slot_model
 from releasekit.errors import CommandFailed, DeadlineExceeded, StepFailed
-from releasekit.redact import clean, redact, secrets_in
+from releasekit.ports import LOG_LINES
+from releasekit.redact import secrets_in
 
 ONCE = "migration"
 """The service in its model, and what stands where replicas have their slot."""
-LOG_LINES = 20
 CHANGED = "the database may have been changed by what it did"
 
 
@@ -55,7 +57,7 @@ def run(docker: Docker, model: Model, name: str, deadline_s: float) -> None:
     status = _ended(docker, name, deadline_s)
     tail: dict[str, tuple[str, ...]] = {}
     with suppress(CommandFailed):  # how it ended is known
-        tail = {} if status == 0 else {name: _log_tail(docker, model, name)}
+        tail = {} if status == 0 else {name: docker.log_tail(name, LOG_LINES, secrets_in(model))}
         forget(docker, name)
     if status is None:
         problem = f"did not end within {deadline_s:g} s, and was stopped"
@@ -85,16 +87,10 @@ def _ended(docker: Docker, name: str, deadline_s: float) -> int | None:
     return None
 
 
-def _log_tail(docker: Docker, model: Model, name: str) -> tuple[str, ...]:
-    done = docker.run(["container", "logs", "--tail", str(LOG_LINES), name], deadline_s=QUICK_S)
-    text = redact(clean(done.stdout + done.stderr), secrets_in(model))
-    return tuple(text.splitlines()[-LOG_LINES:])
-
-
 def forget(docker: Docker, name: str) -> None:
     """Remove the container, if there is one; one that runs stays."""
     found = docker.inspect([name])
-    if any(observe.LABEL_RELEASE in observe.labels_of(container) for container in found):
+    if any(RELEASE in observe.labels_of(container) for container in found):
         docker.do("container", "rm", "--volumes", name)
 
 

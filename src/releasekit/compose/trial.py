@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
-from releasekit.compose.model import Model, nginx_target
+from releasekit.compose.model import Model, nginx_target, used
+from releasekit.compose.transform import external
 from releasekit.nginx.render import FILE
 
 _KEPT = (
@@ -32,18 +32,16 @@ def trial_model(
     """
     config = model["services"][service]
     target = nginx_target(model, service, nginx_dir)
-    own_networks = _existing(model, "networks", config.get("networks") or {}, networks)
-    mounts = config.get("volumes") or ()
-    named = [m["source"] for m in mounts if m["type"] == "volume" and "source" in m]
-    own_volumes = _existing(model, "volumes", named, volumes)
+    own_networks, own_volumes = (
+        external({k: d for k, d in used(model, kind, [service]).items() if d["name"] in there})
+        for kind, there in (("networks", networks), ("volumes", volumes))
+    )
     kept_mounts = [
         mount
-        for mount in mounts
+        for mount in config.get("volumes") or ()
         if mount["target"] != target
         and (mount["type"] == "bind" or mount.get("source") in own_volumes)
     ]
-    own_configs = [use["source"] for use in config.get("configs") or ()]
-    own_secrets = [use["source"] for use in config.get("secrets") or ()]
     trial = {
         **{key: config[key] for key in _KEPT if key in config},
         # Without fixed addresses and aliases: those are the running nginx's.
@@ -59,17 +57,9 @@ def trial_model(
         "services": {service: trial},
         "networks": own_networks,
         "volumes": own_volumes,
-        "secrets": {key: model["secrets"][key] for key in own_secrets},
+        "secrets": used(model, "secrets", [service]),
         "configs": {
-            **{key: model["configs"][key] for key in own_configs},
+            **used(model, "configs", [service]),
             "releasekit-trial": {"content": text.replace("$", "$$")},
         },
     }
-
-
-def _existing(
-    model: Model, kind: str, keys: Collection[str], there: Collection[str]
-) -> dict[str, Mapping[str, Any]]:
-    """Those of `keys` of which the real name is `there`, as something that compose leaves alone."""
-    names = {key: str(model[kind][key]["name"]) for key in keys}
-    return {key: {"name": n, "external": True} for key, n in names.items() if n in there}

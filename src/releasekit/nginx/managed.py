@@ -12,7 +12,7 @@ from releasekit.nginx import mark
 from releasekit.nginx.container import Container, Process, same_nginx
 from releasekit.nginx.control import ASK_S, ControlServer
 from releasekit.nginx.render import FILE
-from releasekit.ports import Clock, Host
+from releasekit.ports import LOG_LINES, Clock, Host
 from releasekit.redact import redact
 from releasekit.together import together
 from releasekit.waiting import wait_until
@@ -25,10 +25,11 @@ OUTAGE_S = 1.0
 PROMPT_S = 0.25
 TURN_S = 60.0
 """For another project's turn with nginx."""
-LOG_LINES = 20
 
 _TWICE = '"keepalive_min_timeout" directive is duplicate'
 _NOTHING = "# no route yet\n"
+_EMERG = "[emerg]"
+"""How nginx itself says that it does not take a configuration."""
 _STAMP = re.compile(r".*\[emerg\] (\d+#\d+: )?")
 
 _HINTS = (
@@ -48,9 +49,9 @@ _HINTS = (
 
 
 def sweep(host: Host, directory: str) -> None:
-    """Remove what a run that was killed left beside the file in `directory`."""
+    """Remove what a run that was killed left beside the files in `directory`."""
     for name in host.list_dir(directory):
-        if name.startswith(f".{FILE}."):
+        if name.startswith((f".{FILE}.", f".{logs.FILE}.")):
             host.remove(f"{directory}/{name}")
 
 
@@ -59,7 +60,7 @@ def edited(path: str, difference: str = "") -> ForeignChange:
     return ForeignChange(
         f"{path} is not as releasekit wrote it: it was edited by hand",
         difference=difference,
-        hint="`releasekit up --adopt` keeps a copy of it, and writes the file anew",
+        hint="the same with `--adopt` keeps a copy of it, and writes the file anew",
     )
 
 
@@ -93,6 +94,7 @@ class ManagedFile:
         self._is_master_first = False
         """Whether the container's first process is nginx's master."""
         self._is_reloaded = False
+        """Whether it may have loaded the text that is being put in place."""
         self._nginx: list[str] | None = None
 
     @property
@@ -109,7 +111,7 @@ class ManagedFile:
 
     def unmounted(self) -> str:
         """Why the nginx that runs would never see the file: it was created before the compose
-        file mounted the folder; "" when it sees it, or does not run."""
+        file mounted the folder, or with another one; "" when it sees it, or does not run."""
         mounted = self._container.mounted()
         if mounted is None or any(map(self._is_directory, mounted)):
             return ""
@@ -174,8 +176,12 @@ class ManagedFile:
         complaint = self._container.test(self.nginx, text)
         if not complaint or not self._control.facts.is_running:
             return complaint
-        # If it refuses what runs as well, it tells nothing of this text.
-        return "" if self._container.test(self.nginx, old or _NOTHING) else complaint
+        if _EMERG not in complaint:
+            why = complaint.splitlines()[-1]
+            return f"{complaint}\nits test in a container of its own failed: {why}"
+        # If nginx refuses what runs as well, it tells nothing of this text.
+        said = self._container.test(self.nginx, old or _NOTHING)
+        return "" if _EMERG in said else complaint
 
     def _refused_in_place(self, text: str, old: str | None, log: str) -> str:
         before, self._is_reloaded = f"{self._directory}/.{FILE}.before", False
@@ -187,6 +193,9 @@ class ManagedFile:
             complaint = self._load(text) if self._control.facts.is_running else self._boot()
         except BaseException:
             self._restore(before, old, old_log)
+            with suppress(Exception):  # what was raised says why
+                if self._is_reloaded:
+                    self._reload()
             raise
         if complaint:
             self._restore(before, old, old_log)
@@ -236,6 +245,7 @@ class ManagedFile:
         self._is_master_first = any(
             p.is_master and p.pid == self._control.facts.pid for p in processes
         )
+        self._is_reloaded = True  # also where nobody knows, for no answer comes
         complaint = self._reload()
         self._is_reloaded = not complaint
         return complaint or self._outage(mark.generation(text))
@@ -296,7 +306,7 @@ class ManagedFile:
 
     def _refusal(self, complaint: str) -> RouteRefused:
         lines = complaint.splitlines()
-        gist = next((line for line in reversed(lines) if "[emerg]" in line), lines[-1])
+        gist = next((line for line in reversed(lines) if _EMERG in line), lines[-1])
         gist = _STAMP.sub("", gist)
         whose = "releasekit's own file" if f"/{FILE}:" in gist else "the project's own file"
         hint = next((hint for sign, hint in _HINTS if sign in gist), "")

@@ -25,13 +25,15 @@ class RequestLog:
 
     def empty(self) -> bool:
         """Forget what is there; whether that worked, for then nginx can write it too."""
-        self._offset = 0
         # nginx appends, so it goes on at the new end.
         argv = ["cp", "/dev/null", self._path]
         try:
-            return self._container.execute(argv, deadline_s=EMPTY_S).status == 0
+            is_empty = self._container.execute(argv, deadline_s=EMPTY_S).status == 0
         except DeadlineExceeded:
             return False
+        if is_empty:  # else what was read is still there
+            self._offset = 0
+        return is_empty
 
     def lines(self) -> list[str]:
         """What was logged since the last time, whole lines. Raises a

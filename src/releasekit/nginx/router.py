@@ -179,6 +179,10 @@ class NginxRouter:
         dump = self._container.dump(self._file.nginx, "")
         return log_problem(dump, self._container.managed_path)
 
+    def unmounted(self) -> str:
+        """Why the nginx that runs would never see the managed file; "" when it sees it."""
+        return self._file.unmounted()
+
     def problem(self, services: Sequence[str]) -> str:
         """Why nginx would not load a route of `services`, as its configuration is; "" if it would.
 

@@ -37,7 +37,16 @@ def baked(plan: Plan, observed: Observed, target: Target) -> Plan:
     gone = _replaced(observed, observed.replicas, target) - _replaced(observed, left, target)
     new = {pair for pair in _new(left, steps[:at], target) if pair[0] not in gone}
     pairs = tuple(sorted((r.service, r.name) for r in beside))
-    watch = Watch(target.release, tuple(sorted(new)), target.bake_s, CAUSE, observed.current, pairs)
+    served = observed.route.names
+    watch = Watch(
+        target.release,
+        tuple(sorted(new)),
+        target.bake_s,
+        CAUSE,
+        observed.current,
+        pairs,
+        resumed=any(r.release == target.release and r.name in served for r in observed.replicas),
+    )
     return replace(plan, steps=(*steps[:at], *_logged(observed, steps[:at]), watch, *steps[at:]))
 
 
