@@ -26,6 +26,7 @@ from releasekit.strategies.slots import only, running
 from releasekit.target import Target
 
 NEXT = "`releasekit promote` gives it to the users, `releasekit abort` removes it"
+ANEW = "`releasekit abort`, then release it once more"
 
 
 def held_plan(mix: Mix, observed: Observed, target: Target, *, preview: bool) -> Plan:
@@ -218,19 +219,26 @@ def _told(chosen: Chosen) -> dict[str, Any]:
     }
 
 
-def restored(facts: Mapping[str, Any]) -> Mix:
+def restored(facts: object) -> Mix:
     """The strategies that `recorded` told; raises `StrategyError` when they are not what they
-    were."""
-    services = {str(name): _chosen(told) for name, told in facts["services"].items()}
-    return Mix(_chosen(facts["default"]), services)
+    were, or whatever was told is something else."""
+    match facts:
+        case {"default": default, "services": dict(services)}:
+            return Mix(_chosen(default), {n: _chosen(told) for n, told in services.items()})
+        case _:
+            raise StrategyError("it is not on record how the release is held", hint=ANEW)
 
 
-def _chosen(told: Mapping[str, Any]) -> Chosen:
-    strategy = registry.load(told["strategy"])
-    options, _ = validated(strategy, told["options"])
+def _chosen(told: object) -> Chosen:
+    match told:
+        case {"strategy": str(name), "options": dict(given)}:
+            strategy = registry.load(name)
+            options, _ = validated(strategy, given)
+        case _:
+            raise StrategyError("it is not on record how the release is held", hint=ANEW)
     if options is None:
         raise StrategyError(
             f"strategy {strategy.name!r} no longer knows the options that the release is held with",
-            hint="`releasekit abort`, then release it once more",
+            hint=ANEW,
         )
     return Chosen(strategy, options)

@@ -210,7 +210,7 @@ class Project:
                     hint="`releasekit abort`, then release it once more",
                 )
             self._workspace.unfinished(name, None)
-            mix = restored(held["strategies"])
+            mix = restored(held.get("strategies"))
             run = self._begin("promote", name, bundle.release)
             site = self._workspace.site(bundle)
             observed, _ = together(site.observe, lambda: self._workspace.require_images(bundle))
@@ -386,7 +386,7 @@ class Project:
         from releasekit.holding import restored
 
         self._require_free(held, bundle.id)
-        return mix if held is None or is_asked else restored(held["strategies"])
+        return mix if held is None or is_asked else restored(held.get("strategies"))
 
     def _immutable(self, release: Release) -> Release:
         naming.require_immutable(release.tag, self.settings.allow_tags)
