@@ -321,10 +321,8 @@ class Project:
 
     def history(self) -> tuple[HistoryEntry, ...]:
         """Every run that changed something, newest first."""
-        name = self.name
-        running = self._workspace.host.holder(self._workspace.place(name).lock)
-        records = self._workspace.journal(name).records()
-        return journals.history(records, is_running=bool(running))
+        reading, running = self._workspace.reading(self.name)
+        return journals.history(reading.records, is_running=bool(running))
 
     def _mix(
         self,
