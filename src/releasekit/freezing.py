@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from releasekit.errors import Frozen
+from releasekit.naming import minute
 from releasekit.outcome import Freeze
 
 if TYPE_CHECKING:
@@ -55,5 +56,5 @@ def told(freeze: Freeze) -> str:
     """Who locked it, from where, since when and why."""
     if not freeze.by:
         return "locked by hand; by whom and why cannot be read"
-    since = freeze.since[:16].replace("T", " ")
-    return f"locked by {freeze.by} from {freeze.origin} since {since} UTC: {freeze.message}"
+    since = minute(freeze.since)
+    return f"locked by {freeze.by} from {freeze.origin} since {since}: {freeze.message}"

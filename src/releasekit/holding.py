@@ -13,7 +13,7 @@ from typing import Any
 
 from releasekit.check import check_plan, checked_plan
 from releasekit.errors import Held, StrategyError, UnsafePlan, UsageError
-from releasekit.naming import tag_of
+from releasekit.naming import minute, tag_of
 from releasekit.observed import Observed, Upstream
 from releasekit.options import validated
 from releasekit.plan import Plan
@@ -177,11 +177,11 @@ def require_free(hold: Mapping[str, Any] | None, wanted: str, doing: str) -> Non
     cannot be done then."""
     if hold is None or wanted in (hold["release"], tag_of(hold["release"])):
         return
-    release, since = str(hold["release"]), str(hold.get("at", ""))[:16].replace("T", " ")
+    release, since = str(hold["release"]), minute(str(hold.get("at", "")))
     by = f" by {hold['by']}" if hold.get("by") else ""
     again = " with another configuration" if tag_of(wanted) == tag_of(release) else ""
     raise Held(
-        f"{short(release)} is held since {since} UTC{by}: {doing}{again} has to wait for its end",
+        f"{short(release)} is held since {since}{by}: {doing}{again} has to wait for its end",
         release=release,
         hint=NEXT,
     )

@@ -250,8 +250,8 @@ class LocalHost:
         with _told(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            signed = locking.signature(self._who, purpose)
             clock = MonotonicClock()
+            signed = locking.signature(self._who, purpose, clock.utc())
             with _told(path):
                 locking.claim(descriptor, signed, clock, wait_s=wait_s, on_wait=on_wait)
         except BaseException:
