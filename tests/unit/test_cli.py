@@ -769,6 +769,7 @@ def test_json_of_history_keeps_its_keys() -> None:
         (errors.SettingsError(["a: no"]), ["problems"]),
         (NEVER, ["log_tail"]),
         (FAILED, ["log_tail", "reason", "serving"]),
+        (errors.NeedsPerson("look"), ["log_tail", "reason"]),
     ],
 )
 def test_json_of_errors_keeps_its_keys(error: Exception, keys: list[str], project: Any) -> None:
@@ -788,6 +789,14 @@ def test_json_of_a_failed_release_has_its_reason() -> None:
     assert told["serving"] == OLD
     assert told["reason"]["error"] == "NeverHealthy"
     assert list(told["log_tail"]) == [WEB]
+
+
+def test_json_of_what_needs_a_person_has_what_went_wrong_first() -> None:
+    told = failure(errors.NeedsPerson("the way back failed too", reason=NEVER))
+
+    assert told["reason"] == failure(NEVER)
+    assert told["log_tail"] == told["reason"]["log_tail"] == plain(NEVER.log_tail)
+    assert failure(errors.NeedsPerson("look"))["reason"] is None
 
 
 def test_json_answers_also_what_cannot_be_parsed() -> None:
