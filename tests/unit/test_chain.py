@@ -18,7 +18,6 @@ from releasekit.testing import FakeClock, FakeHost
 
 PATH = "/state/journal.jsonl"
 HEAD = f"{PATH}.head"
-RUNS = 3
 LEGACY = [
     '{"schema": 1, "event": "begin", "run": "old", "kind": "up", "release": "a"}',
     '{"schema": 1, "event": "commit", "run": "old", "release": "a"}',
