@@ -24,7 +24,8 @@ MEND = "mend"
 """The event of a record that says what was wrong with the lines before it: they are what they
 are, and the chain begins anew."""
 
-
+_RELEASE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~-]{0,199}")
+"""An id of a release; nothing else becomes a part of a path."""
 _HEAD = re.compile(r"([0-9]{1,15}) ([0-9a-f]+)\n")
 _MOST = 10**15
 """No journal has so many records: whatever says so was damaged."""
@@ -190,9 +191,10 @@ def _parsed(line: str) -> Mapping[str, Any] | None:
 
 
 def _is_whole(record: Mapping[str, Any]) -> bool:
-    is_of_release = record.get("event") in OF_A_RELEASE
-    needed = ("event", "run", "release") if is_of_release else ("event", "run")
-    if not all(isinstance(record.get(key), str) for key in needed):
+    release = record.get("release", "")
+    if not all(isinstance(text, str) for text in (record.get("event"), record.get("run"), release)):
+        return False
+    if not _RELEASE.fullmatch(release) and (release or record["event"] in OF_A_RELEASE):
         return False
     if record["schema"] == UNLINKED:
         return True

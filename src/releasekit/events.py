@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from releasekit.plan import Plan
 from releasekit.steps import Step
@@ -101,23 +102,28 @@ Event = (
     | RunEnded
 )
 EventSink = Callable[[Event], None]
+Shown = TypeVar("Shown")
 
 
-def unbreakable(sink: EventSink) -> EventSink:
-    """`sink`, switched off for good once it fails: who only watches stops no release."""
+def ignore(_: object) -> None:
+    """The sink of a caller that wants no events."""
+
+
+def unbreakable(
+    sink: Callable[[Shown], None], on_break: Callable[[Exception], None] = ignore
+) -> Callable[[Shown], None]:
+    """`sink`, switched off for good once it fails, which `on_break` is told: who only watches
+    stops no release."""
     is_broken = False
 
-    def emit(event: Event) -> None:
+    def emit(shown: Shown) -> None:
         nonlocal is_broken
         if is_broken:
             return
         try:
-            sink(event)
-        except Exception:  # whatever a caller's function raises
+            sink(shown)
+        except Exception as error:  # whatever a caller's function raises
             is_broken = True
+            on_break(error)
 
     return emit
-
-
-def ignore(event: Event) -> None:
-    """The sink of a caller that wants no events."""

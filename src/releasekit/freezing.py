@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from releasekit.errors import Frozen
+from releasekit.naming import minute
 from releasekit.outcome import Freeze
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = Freeze(by="", origin="", since="", message="")
 """A lock by hand that does not say what it is for. It is one all the same."""
+WAIT_S = 10.0
+"""To write a lock by hand takes no time."""
 HINT = "`releasekit unlock`, when that is over"
 
 
@@ -32,9 +35,10 @@ def frozen(host: Host, place: Place) -> Freeze | None:
 
 def freeze(host: Host, place: Place, freeze: Freeze) -> None:
     """Have it there, whatever becomes of this process or machine; raises `Frozen` when there is
-    one already."""
-    require_thawed(host, place)
-    host.write(place.freeze, json.dumps(asdict(freeze), ensure_ascii=False) + "\n")
+    one already, also one that somebody makes at the same moment."""
+    with host.lock(f"{place.freeze}.lock", "lock by hand", wait_s=WAIT_S):
+        require_thawed(host, place)
+        host.write(place.freeze, json.dumps(asdict(freeze), ensure_ascii=False) + "\n")
 
 
 def thaw(host: Host, place: Place) -> Freeze | None:
@@ -55,5 +59,5 @@ def told(freeze: Freeze) -> str:
     """Who locked it, from where, since when and why."""
     if not freeze.by:
         return "locked by hand; by whom and why cannot be read"
-    since = freeze.since[:16].replace("T", " ")
-    return f"locked by {freeze.by} from {freeze.origin} since {since} UTC: {freeze.message}"
+    since = minute(freeze.since)
+    return f"locked by {freeze.by} from {freeze.origin} since {since}: {freeze.message}"

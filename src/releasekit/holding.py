@@ -13,7 +13,7 @@ from typing import Any
 
 from releasekit.check import check_plan, checked_plan
 from releasekit.errors import Held, StrategyError, UnsafePlan, UsageError
-from releasekit.naming import tag_of
+from releasekit.naming import minute, tag_of
 from releasekit.observed import Observed, Upstream
 from releasekit.options import validated
 from releasekit.plan import Plan
@@ -26,6 +26,7 @@ from releasekit.strategies.slots import only, running
 from releasekit.target import Target
 
 NEXT = "`releasekit promote` gives it to the users, `releasekit abort` removes it"
+ANEW = "`releasekit abort`, then release it once more"
 
 
 def held_plan(mix: Mix, observed: Observed, target: Target, *, preview: bool) -> Plan:
@@ -176,11 +177,11 @@ def require_free(hold: Mapping[str, Any] | None, wanted: str, doing: str) -> Non
     cannot be done then."""
     if hold is None or wanted in (hold["release"], tag_of(hold["release"])):
         return
-    release, since = str(hold["release"]), str(hold.get("at", ""))[:16].replace("T", " ")
+    release, since = str(hold["release"]), minute(str(hold.get("at", "")))
     by = f" by {hold['by']}" if hold.get("by") else ""
     again = " with another configuration" if tag_of(wanted) == tag_of(release) else ""
     raise Held(
-        f"{short(release)} is held since {since} UTC{by}: {doing}{again} has to wait for its end",
+        f"{short(release)} is held since {since}{by}: {doing}{again} has to wait for its end",
         release=release,
         hint=NEXT,
     )
@@ -218,19 +219,26 @@ def _told(chosen: Chosen) -> dict[str, Any]:
     }
 
 
-def restored(facts: Mapping[str, Any]) -> Mix:
+def restored(facts: object) -> Mix:
     """The strategies that `recorded` told; raises `StrategyError` when they are not what they
-    were."""
-    services = {str(name): _chosen(told) for name, told in facts["services"].items()}
-    return Mix(_chosen(facts["default"]), services)
+    were, or whatever was told is something else."""
+    match facts:
+        case {"default": default, "services": dict(services)}:
+            return Mix(_chosen(default), {n: _chosen(told) for n, told in services.items()})
+        case _:
+            raise StrategyError("it is not on record how the release is held", hint=ANEW)
 
 
-def _chosen(told: Mapping[str, Any]) -> Chosen:
-    strategy = registry.load(told["strategy"])
-    options, _ = validated(strategy, told["options"])
+def _chosen(told: object) -> Chosen:
+    match told:
+        case {"strategy": str(name), "options": dict(given)}:
+            strategy = registry.load(name)
+            options, _ = validated(strategy, given)
+        case _:
+            raise StrategyError("it is not on record how the release is held", hint=ANEW)
     if options is None:
         raise StrategyError(
             f"strategy {strategy.name!r} no longer knows the options that the release is held with",
-            hint="`releasekit abort`, then release it once more",
+            hint=ANEW,
         )
     return Chosen(strategy, options)

@@ -19,6 +19,9 @@ from releasekit.ports import Clock, Host
 TAIL_BYTES = 64 * 1024
 """So much of the journal's end holds its last line, or else all of it is read."""
 
+_LONGEST_S = 1e9
+"""No run takes so long."""
+
 
 class Journal:
     """One project's journal at `path` on `host`. Who writes holds the project's lock."""
@@ -111,11 +114,18 @@ def _entry(number: int, begin: Mapping[str, Any], end: Mapping[str, Any]) -> His
         origin=str(begin.get("origin", "")),
         strategy=_strategies(begin),
         started=str(begin.get("at", "")),
-        seconds=end.get("seconds"),
+        seconds=_seconds(end.get("seconds")),
         result=str(end.get("result", "running")),
         reason=str(end.get("reason", "")),
-        downtime_s=end.get("downtime_s"),
+        downtime_s=_seconds(end.get("downtime_s")),
     )
+
+
+def _seconds(value: object) -> float | None:
+    """None for what is no duration; a file that was damaged may have any value."""
+    if isinstance(value, int | float) and 0 <= value < _LONGEST_S:
+        return float(value)
+    return None
 
 
 def committed(records: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

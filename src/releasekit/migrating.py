@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from releasekit.errors import MigrationUnfinished, UsageError
+from releasekit.naming import minute
 from releasekit.observed import Observed
 from releasekit.release import short
 
@@ -35,8 +36,8 @@ def require_decided(
         return
     if decision is not None and not runs:
         return
-    release, since = short(unfinished["release"]), str(unfinished.get("at", ""))[:16]
-    began = f"began {since.replace('T', ' ')} UTC and was not seen to end"
+    release, since = short(unfinished["release"]), minute(str(unfinished.get("at", "")))
+    began = f"began {since} and was not seen to end"
     first = "wait for its end (`docker wait`), then " if runs else ""
     raise MigrationUnfinished(f"the migration of {release} {began}: {told}", hint=f"{first}{NEXT}")
 

@@ -1,4 +1,4 @@
-"""What people call releases, and who they are: pure answers to "which one do you mean?"."""
+"""What people call releases, each other and moments: pure answers to "which one do you mean?"."""
 
 from __future__ import annotations
 
@@ -115,6 +115,11 @@ def who(environ: Mapping[str, str], host: str) -> dict[str, str]:
     """Who asks for a run (`by`) and from where (`origin`): a CI job's address, or a machine."""
     by = environ.get("SUDO_USER") or environ.get("USER") or _login()
     return {"by": by, "origin": _ci_job(environ) or _client(environ) or host}
+
+
+def minute(utc: str) -> str:
+    """A moment in ISO 8601 as messages have it: `2026-11-20 06:15 UTC`."""
+    return f"{utc[:16].replace('T', ' ')} UTC"
 
 
 def _login() -> str:

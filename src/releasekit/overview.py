@@ -14,9 +14,8 @@ from releasekit.workspace import Workspace
 def overview(workspace: Workspace) -> Status:
     """What serves now, and whatever does not fit together."""
     site = workspace.current_site()
-    place = workspace.place(site.project)
-    running = workspace.host.holder(place.lock)
-    observed, reading = site.observe(), site.journal.read()
+    observed = site.observe()
+    reading, running = workspace.reading(site.project)
     record = journals.hold(reading.records)
     replicas = [r.name for r in observed.of(record["release"])] if record else []
     peers = site.engine.peers(replicas) if replicas else {}
@@ -26,6 +25,6 @@ def overview(workspace: Workspace) -> Status:
     return replace(
         status,
         problems=(*status.problems, *journal_problems(reading, is_running=bool(running))),
-        frozen=frozen(workspace.host, place),
+        frozen=frozen(workspace.host, workspace.place(site.project)),
         running=running,
     )

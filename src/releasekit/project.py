@@ -213,7 +213,7 @@ class Project:
                     hint="`releasekit abort`, then release it once more",
                 )
             self._workspace.unfinished(name, None)
-            mix = restored(held["strategies"])
+            mix = restored(held.get("strategies"))
             run = self._begin("promote", name, bundle.release)
             site = self._workspace.site(bundle)
             observed, _ = together(site.observe, lambda: self._workspace.require_images(bundle))
@@ -334,10 +334,8 @@ class Project:
 
     def history(self) -> tuple[HistoryEntry, ...]:
         """Every run that changed something, newest first."""
-        name = self.name
-        running = self._workspace.host.holder(self._workspace.place(name).lock)
-        records = self._workspace.journal(name).records()
-        return journals.history(records, is_running=bool(running))
+        reading, running = self._workspace.reading(self.name)
+        return journals.history(reading.records, is_running=bool(running))
 
     def _mix(
         self,
@@ -399,7 +397,7 @@ class Project:
         from releasekit.holding import restored
 
         self._require_free(held, bundle.id)
-        return mix if held is None or is_asked else restored(held["strategies"])
+        return mix if held is None or is_asked else restored(held.get("strategies"))
 
     def _immutable(self, release: Release) -> Release:
         naming.require_immutable(release.tag, self.settings.allow_tags)

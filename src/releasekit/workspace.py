@@ -13,6 +13,7 @@ from typing import Any
 from releasekit import journal as journals
 from releasekit import preparing, room
 from releasekit.bundle import Bundle, BundleStore
+from releasekit.chain import Reading
 from releasekit.compose import model as models
 from releasekit.compose import once, transform
 from releasekit.compose.docker import Docker
@@ -206,6 +207,14 @@ class Workspace:
 
     def journal(self, project: str) -> Journal:
         return Journal(self.host, self.clock, self.place(project).journal)
+
+    def reading(self, project: str) -> tuple[Reading, str]:
+        """What the journal says, and whose run goes on; "" for nobody's. One that begins or ends
+        while it is read was not cut short: who holds the lock is asked before and after."""
+        lock = self.place(project).lock
+        before = self.host.holder(lock)
+        reading = self.journal(project).read()
+        return reading, before or self.host.holder(lock)
 
     def current_site(self) -> Site:
         """The adapters for what runs now: the current release, else the files as they are."""

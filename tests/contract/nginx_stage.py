@@ -178,13 +178,13 @@ class DockerContainer:
 
     def processes(self) -> Sequence[Process]:
         done = subprocess.run(
-            ["docker", "top", self.name, "-o", "pid,ppid,args"],
+            ["docker", "top", self.name, "-o", "pid,args"],
             capture_output=True,
             text=True,
             timeout=60,
         )
-        rows = (line.split(None, 2) for line in done.stdout.splitlines()[1:])
-        return [Process(int(pid), int(ppid), title) for pid, ppid, title in rows]
+        rows = (line.split(None, 1) for line in done.stdout.splitlines()[1:])
+        return [Process(int(pid), title) for pid, title in rows]
 
     def log_tail(self, lines: int) -> tuple[str, ...]:
         done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -76,7 +78,7 @@ class TestLock:
         with holding(path) as holder:
             told = (
                 rf"locked by kim from https://ci\.example/7 \(process {holder.pid}\): "
-                rf"up 3f2a9c1, since {time.strftime('%Y-%m-%d')} \d\d:\d\d:\d\d \w+$"
+                rf"up 3f2a9c1, since {MonotonicClock().utc()[:10]} \d\d:\d\d UTC$"
             )
             with pytest.raises(Locked, match=told), host.lock(path, "rollback"):
                 pass
@@ -168,7 +170,20 @@ class TestLock:
             path.write_bytes(said)
             with pytest.raises(Locked, match="just starting"), host.lock(str(path), "up"):
                 pass
-            assert host.holder(str(path)) == ""
+            assert "cannot sign" in host.holder(str(path))
+        assert host.holder(str(path)) == ""
+
+    def test_on_a_full_disk_it_is_held_and_known_to_be(
+        self, host: LocalHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object) -> NoReturn:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        path = str(tmp_path / "lock")
+        monkeypatch.setattr(os, "pwrite", full)
+        with host.lock(path, "rollback"):
+            assert "cannot sign" in host.holder(path)
+        assert host.holder(path) == ""
 
     def test_what_a_dead_holder_said_names_nobody_who_has_its_number_now(
         self, host: LocalHost, tmp_path: Path

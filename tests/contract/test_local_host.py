@@ -55,6 +55,19 @@ class TestRun:
 
         assert _is_gone(int(pid_file.read_text()))
 
+    def test_what_has_left_its_group_and_holds_its_output_is_not_waited_for(
+        self, host: LocalHost, tmp_path: Path
+    ) -> None:
+        pid_file = tmp_path / "pid"
+        helper = f"setsid sh -c 'echo $$ > {pid_file}; exec sleep 300'"
+        began = time.monotonic()
+
+        with pytest.raises(DeadlineExceeded, match="did not end within"):
+            host.run(["sh", "-c", f"{helper} & sleep 300"], deadline_s=2)
+
+        os.kill(int(pid_file.read_text()), signal.SIGKILL)
+        assert time.monotonic() - began < 30
+
     def test_it_can_be_stopped_with_its_children(self, host: LocalHost, tmp_path: Path) -> None:
         pid_file = tmp_path / "pid"
         script = f"cat; sleep 300 & echo $! > {pid_file}; wait"

@@ -256,7 +256,7 @@ class TestConfirm:
     ) -> None:
         """However many connections saw the new route, the next one may get the old worker."""
         world.serve(blue)
-        real, slow = world.container.processes, Process(1, 1, "nginx: worker process")
+        real, slow = world.container.processes, Process(1, "nginx: worker process")
         monkeypatch.setattr(world.container, "processes", lambda: [*real(), slow])
 
         world.router.apply([green])

@@ -18,7 +18,6 @@ from releasekit.testing import FakeClock, FakeHost
 from tests.unit.conftest import PATH
 
 HEAD = f"{PATH}.head"
-RUNS = 3
 LEGACY = [
     '{"schema": 1, "event": "begin", "run": "old", "kind": "up", "release": "a"}',
     '{"schema": 1, "event": "commit", "run": "old", "release": "a"}',

@@ -7,16 +7,20 @@ import inspect
 import io
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import pytest
 from typer.main import get_command
@@ -25,7 +29,8 @@ from typer.testing import CliRunner
 from releasekit import errors, events
 from releasekit.cli import app as verbs
 from releasekit.cli import main
-from releasekit.cli.json_lines import facts, failure, plain
+from releasekit.cli.json_lines import JsonLines, facts, failure, plain
+from releasekit.cli.telling import Telling
 from releasekit.forecast import Forecast
 from releasekit.observed import Backing, Health, Nginx, Observed, Replica, Route, Upstream
 from releasekit.outcome import (
@@ -783,6 +788,7 @@ def test_json_of_history_keeps_its_keys() -> None:
         (errors.SettingsError(["a: no"]), ["problems"]),
         (NEVER, ["log_tail"]),
         (FAILED, ["log_tail", "reason", "serving"]),
+        (errors.NeedsPerson("look"), ["log_tail", "reason"]),
     ],
 )
 def test_json_of_errors_keeps_its_keys(error: Exception, keys: list[str], project: Any) -> None:
@@ -802,6 +808,14 @@ def test_json_of_a_failed_release_has_its_reason() -> None:
     assert told["serving"] == OLD
     assert told["reason"]["error"] == "NeverHealthy"
     assert list(told["log_tail"]) == [WEB]
+
+
+def test_json_of_what_needs_a_person_has_what_went_wrong_first() -> None:
+    told = failure(errors.NeedsPerson("the way back failed too", reason=NEVER))
+
+    assert told["reason"] == failure(NEVER)
+    assert told["log_tail"] == told["reason"]["log_tail"] == plain(NEVER.log_tail)
+    assert failure(errors.NeedsPerson("look"))["reason"] is None
 
 
 def test_json_answers_also_what_cannot_be_parsed() -> None:
@@ -845,9 +859,11 @@ def test_a_renderer_that_fails_is_switched_off(capsys: pytest.CaptureFixture[str
         shown.append(event)
         raise ZeroDivisionError
 
-    sink = verbs.unbreakable(show)
+    telling = Telling(JsonLines("up"))
+    sink = telling.later(show)
     sink(1)
     sink(2)
+    telling.end(0)
 
     assert shown == [1]
     assert capsys.readouterr().err == "warning: the rest is not shown: ZeroDivisionError: \n"
@@ -953,6 +969,83 @@ def test_a_release_is_done_also_when_both_outputs_are_gone() -> None:
         os.close(write)
 
         assert process.wait(60) == 0
+
+
+@contextmanager
+def full_pipe() -> Iterator[tuple[int, int]]:
+    """The two ends of a pipe that is full."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(write, b"\n" * select.PIPE_BUF)
+    os.set_blocking(write, True)
+    yield read, write
+    os.close(read)
+    with suppress(OSError):  # a test may have closed it
+        os.close(write)
+
+
+@contextmanager
+def stopped_terminal() -> Iterator[tuple[int, int]]:
+    """The two ends of a terminal after Ctrl-S."""
+    master, terminal = pty.openpty()
+    termios.tcflow(terminal, termios.TCOOFF)
+    yield master, terminal
+    os.close(terminal)
+    os.close(master)
+
+
+@contextmanager
+def busy(*argv: str, fake: str, **options: Any) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """The command line with a run that tells more than a pipe holds, and where that run says by
+    itself how far it is."""
+    read, write = os.pipe()
+    env = {"FAKE": fake, "PROGRESS": str(write), "TERM": "xterm"}
+    with os.fdopen(read) as progress, spawn(*argv, env=env, pass_fds=[write], **options) as process:
+        os.close(write)
+        assert progress.readline() == "waiting\n"
+        yield process, progress
+
+
+@pytest.mark.parametrize("unread", [full_pipe, stopped_terminal])
+@pytest.mark.parametrize("argv", [["up"], ["rollback", "--json"]])
+def test_a_reader_that_stops_reading_holds_up_neither_a_release_nor_a_signal(
+    unread: Callable[[], AbstractContextManager[tuple[int, int]]], argv: list[str]
+) -> None:
+    with unread() as (_, out):
+        with busy(*argv, fake="busy", stdout=out, stderr=out) as (process, progress):
+            process.send_signal(signal.SIGTERM)
+
+            assert progress.readline() == "stopped\n"
+            assert process.wait(60) == 130
+
+
+def test_a_reader_that_stops_reading_changes_no_exit_code() -> None:
+    with full_pipe() as (_, out), spawn("up", "--json", stdout=out) as process:
+        assert process.wait(60) == 0
+
+
+def test_a_reader_that_goes_on_gets_every_line() -> None:
+    with full_pipe() as (read, write):
+        with busy("up", "--json", fake="busy", stdout=write) as (process, progress):
+            os.close(write)
+            process.send_signal(signal.SIGTERM)
+            assert progress.readline() == "stopped\n"
+            with os.fdopen(read, closefd=False) as pipe:
+                told = lines(pipe.read().lstrip())
+
+    assert [line["event"] for line in told] == ["warned"] * Busy.WARNINGS + ["result"]
+
+
+def test_a_second_signal_ends_it_at_once_also_where_a_terminal_is_stopped() -> None:
+    with stopped_terminal() as (_, out):
+        with busy("up", fake="busy and deaf", stdout=out, stderr=out) as (process, progress):
+            process.send_signal(signal.SIGTERM)
+            assert progress.readline() == "stopped\n"
+            process.send_signal(signal.SIGTERM)
+
+            assert process.wait(20) == 130
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
@@ -1076,6 +1169,35 @@ class Deaf(FakeProject):
         return OUTCOME
 
 
+class Busy(FakeProject):
+    """Tells more than any pipe holds, waits until it is asked to stop, and does."""
+
+    WARNINGS = 2000
+
+    def up(self, *_: Any, stop: threading.Event | None = None, **__: Any) -> Outcome:
+        assert stop is not None
+        with os.fdopen(int(os.environ["PROGRESS"]), "w", buffering=1) as progress:
+            for _number in range(self.WARNINGS):
+                self._sink(events.Warned("as long as a line is " * 5))
+            progress.write("waiting\n")
+            stop.wait()
+            progress.write("stopped\n")
+        self.end()
+        raise errors.Interrupted("stopped")
+
+    rollback = up
+
+    def end(self) -> None:
+        """Nothing is left to do."""
+
+
+class BusyAndDeaf(Busy):
+    """Does not end when it is asked to."""
+
+    def end(self) -> None:
+        threading.Event().wait()
+
+
 class Patient(FakeProject):
     """Is done after a while."""
 
@@ -1094,7 +1216,14 @@ class Modules(FakeProject):
 
 
 if __name__ == "__main__":
-    fakes = {"stops": Stops, "deaf": Deaf, "patient": Patient, "modules": Modules}
+    fakes = {
+        "stops": Stops,
+        "deaf": Deaf,
+        "patient": Patient,
+        "modules": Modules,
+        "busy": Busy,
+        "busy and deaf": BusyAndDeaf,
+    }
     fake = fakes.get(os.environ.get("FAKE", ""), FakeProject)
     sys.modules["releasekit.project"] = typing.cast("Any", SimpleNamespace(Project=fake))
     sys.exit(main())

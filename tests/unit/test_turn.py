@@ -4,9 +4,12 @@ left behind, and a journal that can be trusted."""
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from releasekit import freezing
 from releasekit.errors import Frozen, HostError, Interrupted, Locked, NeedsPerson, UsageError
 from releasekit.events import Event, LockAwaited, Warned
 from releasekit.freezing import require_thawed
+from releasekit.hosts.local import LocalHost
 from releasekit.journal import Journal, committed
 from releasekit.observed import Observed
 from releasekit.outcome import Freeze
@@ -48,6 +52,9 @@ class Host(FakeHost):
         wait_s: float = 0.0,
         on_wait: Callable[[str], None] = lambda _: None,
     ) -> Iterator[None]:
+        if path == f"{PLACE.freeze}.lock":
+            yield
+            return
         assert path == PLACE.lock
         ends = self.clock.now() + wait_s
         while holder := self.who():
@@ -316,3 +323,29 @@ def test_a_lock_by_hand_lasts_until_it_is_ended_and_is_not_made_twice(shop: Shop
         freeze(shop)
     assert freezing.thaw(shop.host, PLACE) == FREEZE
     shop.take()
+
+
+def test_of_two_locks_by_hand_at_once_one_is_refused_and_told_of_the_other(tmp_path: Path) -> None:
+    place, both = Place(str(tmp_path / "shop")), threading.Barrier(2)
+
+    class Host(LocalHost):
+        """Has whoever looks wait for the other to look as well, for a moment."""
+
+        def read(self, path: str) -> str | None:
+            text = super().read(path)
+            with suppress(threading.BrokenBarrierError):
+                both.wait(timeout=0.5)
+            return text
+
+    def lock(message: str) -> str:
+        try:
+            freezing.freeze(Host({}), place, replace(FREEZE, message=message))
+        except Frozen as error:
+            return error.message
+        return ""
+
+    with ThreadPoolExecutor() as pool:
+        one, other = pool.map(lock, ["one", "other"])
+    frozen = freezing.frozen(LocalHost({}), place)
+    assert frozen is not None
+    assert {one, other} == {"", f"the project is {freezing.told(frozen)}"}

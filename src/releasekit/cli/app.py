@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, NoReturn
 
 import typer
 
@@ -18,9 +18,9 @@ from releasekit.cli.typed import options_of, seconds_of
 from releasekit.cli.verbs import DETAILED, Verbs
 
 if TYPE_CHECKING:
-    from releasekit.cli.json_lines import JsonLines
-    from releasekit.cli.render import Terminal
+    from releasekit.cli.telling import Telling
     from releasekit.forecast import Forecast
+    from releasekit.outcome import Outcome
     from releasekit.project import Project
 
 EXIT_CODES = {
@@ -211,7 +211,7 @@ def up(
                 wait=patience,
                 stop=stop,
             )
-        unbreakable(output.outcome)(outcome)
+        output.outcome(outcome)
 
 
 @app.command(
@@ -243,12 +243,7 @@ def promote(
     context: typer.Context, adopt: Adopt = False, wait: Wait = "0s", as_json: Json = False
 ) -> None:
     """Give users the release that `up --hold` brought up."""
-    with answering(context, as_json) as output:
-        patience = seconds_of(wait)
-        project = load(context, output)
-        with stopping(output.say) as stop:
-            outcome = project.promote(adopt=adopt, wait=patience, stop=stop)
-        unbreakable(output.outcome)(outcome)
+    change(context, adopt, wait, as_json, lambda project, **how: project.promote(**how))
 
 
 @app.command(epilog=examples("releasekit abort", "releasekit -C /srv/shop abort --json"))
@@ -256,12 +251,7 @@ def abort(
     context: typer.Context, adopt: Adopt = False, wait: Wait = "0s", as_json: Json = False
 ) -> None:
     """Remove the release that `up --hold` brought up; what serves goes on serving."""
-    with answering(context, as_json) as output:
-        patience = seconds_of(wait)
-        project = load(context, output)
-        with stopping(output.say) as stop:
-            outcome = project.abort(adopt=adopt, wait=patience, stop=stop)
-        unbreakable(output.outcome)(outcome)
+    change(context, adopt, wait, as_json, lambda project, **how: project.abort(**how))
 
 
 @app.command(
@@ -278,12 +268,7 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Bring an earlier release back, configuration and all."""
-    with answering(context, as_json) as output:
-        patience = seconds_of(wait)
-        project = load(context, output)
-        with stopping(output.say) as stop:
-            outcome = project.rollback(sha, adopt=adopt, wait=patience, stop=stop)
-        unbreakable(output.outcome)(outcome)
+    change(context, adopt, wait, as_json, lambda project, **how: project.rollback(sha, **how))
 
 
 @app.command(epilog=examples("releasekit recover", "releasekit recover --wait 5m --json"))
@@ -291,26 +276,21 @@ def recover(
     context: typer.Context, adopt: Adopt = False, wait: Wait = "0s", as_json: Json = False
 ) -> None:
     """Put right what a run that was cut short has left; nothing to do if all is well."""
-    with answering(context, as_json) as output:
-        patience = seconds_of(wait)
-        project = load(context, output)
-        with stopping(output.say) as stop:
-            outcome = project.recover(adopt=adopt, wait=patience, stop=stop)
-        unbreakable(output.outcome)(outcome)
+    change(context, adopt, wait, as_json, lambda project, **how: project.recover(**how))
 
 
 @app.command(epilog=examples('releasekit lock -m "inventory until Monday"'))
 def lock(context: typer.Context, message: Message, as_json: Json = False) -> None:
     """Have nobody release until `unlock`; also after a reboot."""
     with answering(context, as_json) as output:
-        output.locked(load(context, output).lock(message))
+        output.answer.locked(load(context, output).lock(message))
 
 
 @app.command(epilog=examples("releasekit unlock"))
 def unlock(context: typer.Context, as_json: Json = False) -> None:
     """End what `lock` began, whoever it was."""
     with answering(context, as_json) as output:
-        output.unlocked(load(context, output).unlock())
+        output.answer.unlocked(load(context, output).unlock())
 
 
 @app.command(epilog=examples("releasekit status", "releasekit -C /srv/shop status --json"))
@@ -320,14 +300,14 @@ def status(context: typer.Context, as_json: Json = False) -> None:
         project = load(context, output)
         found = project.status()
         subjects = {entry.release: entry.subject for entry in project.history()}
-        output.status(found, subjects.get(found.live, ""))
+        output.answer.status(found, subjects.get(found.live, ""))
 
 
 @app.command(epilog=examples("releasekit history", "releasekit history -n 100 --json"))
 def history(context: typer.Context, limit: Limit = 20, as_json: Json = False) -> None:
     """List the runs on record, newest first."""
     with answering(context, as_json) as output:
-        output.history(load(context, output).history()[:limit])
+        output.answer.history(load(context, output).history()[:limit])
 
 
 @app.command(epilog=examples("releasekit strategies"))
@@ -336,32 +316,46 @@ def strategies(context: typer.Context, as_json: Json = False) -> None:
     with answering(context, as_json) as output:
         from releasekit.strategies.registry import available
 
-        output.strategies(available())
+        output.answer.strategies(available())
 
 
 @contextmanager
-def answering(
-    context: typer.Context, as_json: bool, detailed: bool = False
-) -> Iterator[Terminal | JsonLines]:
+def answering(context: typer.Context, as_json: bool, detailed: bool = False) -> Iterator[Telling]:
     """A verb's output. What goes wrong inside is told there, and becomes the exit code."""
     from releasekit.cli import exits
     from releasekit.cli.json_lines import JsonLines
     from releasekit.cli.render import Terminal
+    from releasekit.cli.telling import Telling
     from releasekit.errors import Interrupted
 
     name = context.info_name or ""
-    output = JsonLines(name, detailed=detailed) if as_json else Terminal()
+    telling = Telling(JsonLines(name, detailed=detailed) if as_json else Terminal())
+    code = 0
     try:
-        yield output
-    except typer.Exit:
-        raise
+        yield telling
+    except typer.Exit as ended:
+        code = ended.exit_code
     except (Exception, KeyboardInterrupt) as raised:
         error = Interrupted("interrupted") if isinstance(raised, KeyboardInterrupt) else raised
-        with suppress(OSError):
-            output.failed(error)
-            if context.obj.debug:
-                traceback.print_exception(raised)
-        raise typer.Exit(exits.code(error, detailed=detailed)) from None
+        code = exits.code(error, detailed=detailed)
+        telling.failed(error)
+        if context.obj.debug:
+            telling.later(traceback.print_exception)(raised)
+    telling.end(code)
+    if code:
+        raise typer.Exit(code)
+
+
+def change(
+    context: typer.Context, adopt: bool, wait: str, as_json: bool, verb: Callable[..., Outcome]
+) -> None:
+    """Do `verb` with the project, and with how: what it may take over, its patience, its stop."""
+    with answering(context, as_json) as output:
+        patience = seconds_of(wait)
+        project = load(context, output)
+        with stopping(output.say) as stop:
+            outcome = verb(project, adopt=adopt, wait=patience, stop=stop)
+        output.outcome(outcome)
 
 
 def require_plan(plan_only: bool, detailed: bool) -> None:
@@ -372,35 +366,16 @@ def require_plan(plan_only: bool, detailed: bool) -> None:
         raise UsageError(f"{DETAILED} is about a plan: add --plan, or use `releasekit plan`")
 
 
-def end_with(output: Terminal | JsonLines, forecast: Forecast, detailed: bool) -> NoReturn:
+def end_with(output: Telling, forecast: Forecast, detailed: bool) -> NoReturn:
     """Show a forecast, and end with the exit code that it comes to."""
     from releasekit.cli import exits
 
-    output.plan(forecast)
+    output.answer.plan(forecast)
     raise typer.Exit(exits.planned(forecast, detailed=detailed))
 
 
-def load(context: typer.Context, output: Terminal | JsonLines) -> Project:
+def load(context: typer.Context, output: Telling) -> Project:
     """The project that the command line speaks of, telling `output` what happens."""
     from releasekit.project import Project
 
-    return Project.load(context.obj.folder, events=unbreakable(output.event))
-
-
-def unbreakable(show: Callable[..., None]) -> Callable[..., None]:
-    """`show`, until it fails once: what cannot be shown must not break a release."""
-    from releasekit.cli.render import tell
-
-    is_broken = False
-
-    def attempt(shown: Any) -> None:
-        nonlocal is_broken
-        if is_broken:
-            return
-        try:
-            show(shown)
-        except Exception as error:
-            is_broken = True
-            tell(f"warning: the rest is not shown: {type(error).__name__}: {error}")
-
-    return attempt
+    return Project.load(context.obj.folder, events=output.event)

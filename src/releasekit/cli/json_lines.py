@@ -13,7 +13,13 @@ import typer
 
 from releasekit.cli import exits
 from releasekit.cli.render import tell
-from releasekit.errors import ForeignChange, ReleaseFailed, SettingsError, StepFailed
+from releasekit.errors import (
+    ForeignChange,
+    NeedsPerson,
+    ReleaseFailed,
+    SettingsError,
+    StepFailed,
+)
 from releasekit.events import Event
 from releasekit.outcome import Freeze, HistoryEntry, Outcome, Status
 from releasekit.plan import Plan
@@ -88,10 +94,12 @@ def failure(error: BaseException) -> dict[str, Any]:
         data["problems"] = list(error.problems)
     if isinstance(error, ForeignChange):
         data["difference"] = error.difference
-    if isinstance(error, StepFailed | ReleaseFailed):
+    if isinstance(error, StepFailed | ReleaseFailed | NeedsPerson):
         data["log_tail"] = plain(exits.log_tail(error))
+    if isinstance(error, ReleaseFailed | NeedsPerson):
+        data["reason"] = failure(error.reason) if error.reason else None
     if isinstance(error, ReleaseFailed):
-        data |= {"reason": failure(error.reason), "serving": error.serving}
+        data["serving"] = error.serving
     return data
 
 

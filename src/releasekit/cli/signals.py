@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +20,10 @@ SHOW_CURSOR = b"\x1b[?25h\n"
 
 @contextmanager
 def stopping(say: Callable[[str], None]) -> Iterator[threading.Event]:
-    """An event that the first signal sets, and says so; the second ends the process with 130."""
+    """An event that the first signal sets, once it said so; the second ends the process with 130.
+
+    `say` must not wait for anybody to read it.
+    """
     stop = threading.Event()
 
     def announce() -> None:
@@ -51,6 +55,6 @@ def leave(_number: int, _frame: FrameType | None) -> None:
     Nothing is lost: every line that was printed is flushed, every journal entry is on disk, the
     lock dies with the process, and the next run finds the state as it is and puts it right.
     """
-    if os.isatty(2):
+    if os.isatty(2) and select.select([], [2], [], 0)[1]:  # a terminal may be stopped
         os.write(2, SHOW_CURSOR)
     os._exit(130)

@@ -148,7 +148,7 @@ def local_time(started: str) -> str:
     """UTC in ISO 8601 as a clock on the wall here shows it; anything else as it is."""
     try:
         return datetime.fromisoformat(started).astimezone().strftime("%Y-%m-%d %H:%M")
-    except ValueError:
+    except (ValueError, OverflowError):  # the year 1 is over before it began, somewhere
         return started
 
 

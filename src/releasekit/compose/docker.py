@@ -28,6 +28,8 @@ LOG_S = 10.0
 SLOW_S = 600.0
 """Deadline of what starts, stops or fetches."""
 OLDEST_COMPOSE = (2, 24)
+LAST_LINES = 3
+"""How many lines of what a command printed are told."""
 
 
 class Docker:
@@ -40,9 +42,9 @@ class Docker:
         """Run `docker <args>`, which only asks; its standard output."""
         return self.checked(self.run(args, deadline_s=QUICK_S), args).stdout
 
-    def do(self, *args: str) -> str:
-        """Run `docker <args>`, which changes something; its standard output."""
-        return self.checked(self.run(args, deadline_s=SLOW_S), args).stdout
+    def do(self, *args: str) -> None:
+        """Run `docker <args>`, which changes something."""
+        self.checked(self.run(args, deadline_s=SLOW_S), args)
 
     def run(self, args: Sequence[str], *, deadline_s: float, stdin: str = "") -> Completed:
         """Run `docker <args>` and return how it ended, whatever it is."""
@@ -227,6 +229,6 @@ def _no_compose() -> EngineError:
     )
 
 
-def last_lines(text: str, count: int = 3) -> str:
+def last_lines(text: str) -> str:
     """The end of what a command printed: where compose says what is wrong."""
-    return " / ".join(line.strip() for line in text.splitlines()[-count:] if line.strip())
+    return " / ".join(line.strip() for line in text.splitlines()[-LAST_LINES:] if line.strip())

@@ -1,4 +1,4 @@
-"""The nginx service's container: `nginx.router.Container` on Docker and compose."""
+"""The nginx service's container: `nginx.container.Container` on Docker and compose."""
 
 from __future__ import annotations
 
@@ -146,14 +146,14 @@ class NginxContainer:
         self._engine.up_backing(self._bundle.model, self._service)
 
     def processes(self) -> Sequence[Process]:
-        top = ["container", "top", self._name, "-eo", "pid,ppid,args"]
+        top = ["container", "top", self._name, "-eo", "pid,args"]
         done = self._docker.run(top, deadline_s=QUICK_S)
         if done.status != 0 and any(sign in done.stderr.lower() for sign in _NOT_UP):
             return ()
         # "None" because docker did not answer would pass for "all old workers are gone".
         self._docker.checked(done, top)
-        rows = (line.split(None, 2) for line in done.stdout.splitlines()[1:])
-        return tuple(Process(int(row[0]), int(row[1]), row[2]) for row in rows if len(row) == 3)
+        rows = (line.split(None, 1) for line in done.stdout.splitlines()[1:])
+        return tuple(Process(int(row[0]), row[1]) for row in rows if len(row) == 2)
 
     def log_tail(self, lines: int) -> tuple[str, ...]:
         return self._engine.log_tail(self._name, lines)

@@ -34,6 +34,8 @@ BODY_LIMIT = 64 * 1024
 """Bytes of an answer's body that a probe reads: an application may send gigabytes."""
 LOOK_EVERY_S = 0.2
 """How often a command that may be stopped is looked after."""
+KILLED_S = 2.0
+"""How long a command may take to be gone once it was killed."""
 
 
 class MonotonicClock:
@@ -251,8 +253,8 @@ class LocalHost:
         with _told(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            signed = locking.signature(self._who, purpose)
             clock = MonotonicClock()
+            signed = locking.signature(self._who, purpose, clock.utc())
             with _told(path):
                 locking.claim(descriptor, signed, clock, wait_s=wait_s, on_wait=on_wait)
         except BaseException:
@@ -327,9 +329,16 @@ def _part(target: Path) -> Path:
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
+    """End `child` and what it started, but for what has left its group: that may hold its pipes
+    open for as long as it likes, and is not waited for."""
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    child.communicate()
+    with suppress(subprocess.TimeoutExpired):
+        child.communicate(timeout=KILLED_S)
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        if pipe is not None:
+            pipe.close()
+    child.poll()
 
 
 def _spoken(argv: Sequence[str]) -> str:

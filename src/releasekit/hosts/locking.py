@@ -9,25 +9,25 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from releasekit.errors import DeadlineExceeded, Locked
 from releasekit.hosts.processes import identity
+from releasekit.naming import minute
 from releasekit.ports import Clock
 from releasekit.waiting import wait_until
 
 GRACE_S = 0.2
 """How long nobody may know who the holder is: it has just come, or is about to go."""
 LONGEST_PAUSE_S = 0.1
-UNKNOWN = "locked by another releasekit that is just starting"
+UNKNOWN = "locked by another releasekit, which is just starting or cannot sign on a full disk"
+LOCKS = Path("/proc/locks")
 
 
-def signature(who: Mapping[str, str], purpose: str) -> str:
-    """What the holder writes into the lock's file."""
-    since = time.strftime("%Y-%m-%d %H:%M:%S %Z")
+def signature(who: Mapping[str, str], purpose: str, since: str) -> str:
+    """What the holder writes into the lock's file; `since` is UTC in ISO 8601."""
     facts = {**who, "pid": os.getpid(), "process": identity(os.getpid())}
     return json.dumps({**facts, "purpose": purpose, "since": since}, ensure_ascii=False)
 
@@ -80,7 +80,20 @@ def holder(path: str) -> str:
     facts = _facts(signed)
     process = str(facts.get("process", ""))
     pid = facts.get("pid")
-    return _spoken(signed) if isinstance(pid, int) and process == identity(pid) != "" else ""
+    if isinstance(pid, int) and process == identity(pid) != "":
+        return _spoken(signed)
+    return UNKNOWN if _is_locked(path) else ""
+
+
+def _is_locked(path: str) -> bool:
+    """Whether the kernel lists it among its locks."""
+    try:
+        locks, status = LOCKS.read_text(), Path(path).stat()
+    except OSError:
+        return False
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+    inode = f"{device}:{status.st_ino}"
+    return any("FLOCK" in words and inode in words for words in map(str.split, locks.splitlines()))
 
 
 def _facts(signed: bytes) -> Mapping[str, object]:
@@ -95,7 +108,8 @@ def _spoken(signed: bytes) -> str:
     facts = _facts(signed)
     if not {"by", "origin", "pid", "purpose", "since"} <= facts.keys():
         return ""
+    since = minute(str(facts["since"]))
     return (
         f"locked by {facts['by']} from {facts['origin']} (process {facts['pid']}): "
-        f"{facts['purpose']}, since {facts['since']}"
+        f"{facts['purpose']}, since {since}"
     )

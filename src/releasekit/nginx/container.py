@@ -35,7 +35,6 @@ class Process:
     """A process of the container, as the host numbers it; `title` is its command line."""
 
     pid: int
-    ppid: int
     title: str
 
     @property
