@@ -174,6 +174,13 @@ class Run:
         self._record_end(site, "recovered")
         return self._ended("recovered", "", mix, observed, "")
 
+    def nothing(self, site: Site, mix: Mix) -> Outcome:
+        """End what a run has left open that changed nothing: there is nothing to put right."""
+        observed = site.observe()
+        current = observed.current
+        self._record_well(site, current, mix)
+        return self._ended("nothing-to-do", current, mix, observed, current)
+
     @property
     def _is_way_back(self) -> bool:
         """Whether it brings back what was good: then no full disk stops it."""

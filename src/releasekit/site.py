@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from releasekit import journal as journals
@@ -175,7 +176,14 @@ def wire(
     """The adapters for `bundle`'s project."""
     docker = Docker(host)
     store = BundleStore(host, place.releases)
-    engine = ComposeEngine(host, docker, store, clock, bundle)
+    journal = Journal(host, clock, place.journal)
+
+    def committed() -> Collection[str]:
+        """Where the journal cannot be trusted, what is stored has to do."""
+        reading = journal.read()
+        return journals.ever_committed(reading.records) if reading.is_whole else store.ids()
+
+    engine = ComposeEngine(host, docker, store, clock, bundle, committed)
     router: NginxRouter | None = None
     if bundle.nginx_service is not None:
         container = NginxContainer(docker, engine, bundle, bundle.nginx_service, place.nginx)
@@ -190,5 +198,4 @@ def wire(
             lock=place.nginx_lock,
             bake=Bake(nginx.bake_log, logs_for_s) if logs_for_s else None,
         )
-    journal = Journal(host, clock, place.journal)
     return Site(bundle.project, host, clock, store, journal, engine, router, bake, place)

@@ -204,7 +204,9 @@ def bundle(**nginx: object) -> Bundle:
 
 
 def engine(host: FakeHost, **nginx: object) -> ComposeEngine:
-    return ComposeEngine(host, Docker(host), BundleStore(host, "/r"), FakeClock(), bundle(**nginx))
+    return ComposeEngine(
+        host, Docker(host), BundleStore(host, "/r"), FakeClock(), bundle(**nginx), set
+    )
 
 
 def nginx_of(host: FakeHost, **nginx: object) -> NginxContainer:
@@ -287,7 +289,7 @@ class Settling:
         self.host, self.clock = Script(), FakeClock()
         found = replace(bundle(), services=(BundledService(SETTLING),))
         self.engine = ComposeEngine(
-            self.host, Docker(self.host), BundleStore(self.host, "/r"), self.clock, found
+            self.host, Docker(self.host), BundleStore(self.host, "/r"), self.clock, found, set
         )
 
     def probe(
@@ -330,7 +332,7 @@ def test_every_start_is_a_run_of_its_own() -> None:
 
 def test_a_container_is_found_at_all_its_addresses_since_it_was_started() -> None:
     host = Script()
-    engine = ComposeEngine(host, Docker(host), BundleStore(host, "/r"), FakeClock(), bundle())
+    engine = ComposeEngine(host, Docker(host), BundleStore(host, "/r"), FakeClock(), bundle(), set)
     networks = {"a": {"IPAddress": "10.1.0.2"}, "b": {"IPAddress": "10.2.0.2"}, "c": {}}
     state = {"Status": "running", "StartedAt": "2026-11-20T06:15:00Z"}
     facts = {"Id": "a", "Name": "/web-1", "State": state, "NetworkSettings": {"Networks": networks}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,8 @@ BODY_SHOWN = 80
 
 
 class ComposeEngine:
-    """The containers of `bundle`'s project; every other release comes from `store`."""
+    """The containers of `bundle`'s project; every other release comes from `store`. `committed`
+    tells the ids of the releases that were ever committed to."""
 
     def __init__(
         self,
@@ -39,10 +40,12 @@ class ComposeEngine:
         store: BundleStore,
         clock: Clock,
         bundle: Bundle,
+        committed: Callable[[], Collection[str]],
     ) -> None:
         self._host = host
         self._docker = docker
         self._store = store
+        self._committed = committed
         self._clock = clock
         self._project = bundle.project
         self._app = bundle.app
@@ -290,10 +293,11 @@ class ComposeEngine:
 
     def _identified(self, replica: Replica) -> Replica:
         """`replica` with its release: a container that plain compose started carries no label of
-        ours, and is known by its image."""
+        ours, and is known by the image of what was committed to. What is merely stored tells
+        nothing: such a container is nobody's, or about to be adopted."""
         if replica.release:
             return replica
-        for release in self._store.ids():
+        for release in sorted(self._committed()):
             bundle = self._store.load(release)
             if bundle is not None and bundle.images.get(replica.service) == replica.image:
                 return replace(replica, release=release)
