@@ -184,3 +184,14 @@ class Frozen(Locked):
 
 class Interrupted(ReleasekitError):
     exit_code = 130
+
+
+def known(error: BaseException) -> ReleasekitError:
+    """`error` as one of ours, whatever it is; what it was is its cause, for `--debug`."""
+    if isinstance(error, ReleasekitError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted")
+    ours = StepFailed(f"unexpected: {type(error).__name__}: {error}")
+    ours.__cause__ = error
+    return ours

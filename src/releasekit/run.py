@@ -23,6 +23,7 @@ from releasekit.errors import (
     ReleaseFailed,
     ReleasekitError,
     StepFailed,
+    known,
 )
 from releasekit.events import EventSink, PlanMade, RunEnded, RunStarted, Warned
 from releasekit.observed import Observed
@@ -118,7 +119,7 @@ class Run:
             verb = "recovered" if self._kind == "recover" else "released"
             what = f"{short(bundle.id)} was not {verb}"
             go_back = partial(self._go_back, site, bundle, mix, observed)
-            self._revert(site, bundle.id, what, go_back, _known(error))
+            self._revert(site, bundle.id, what, go_back, known(error))
         result = "held" if hold else DONE[self._kind]
         self._record_end(site, result)
         return self._ended(result, bundle.id, mix, observed, serving)
@@ -147,7 +148,7 @@ class Run:
             _require_gone(plan, site.observe())
         except (Exception, KeyboardInterrupt) as error:
             what = f"{short(release)} is still held"
-            self._revert(site, release, what, lambda: observed.current, _known(error))
+            self._revert(site, release, what, lambda: observed.current, known(error))
         self._record_end(site, "aborted")
         return self._ended("aborted", release, mix, observed, observed.current)
 
@@ -170,7 +171,7 @@ class Run:
             _require_gone(plan, site.observe())
         except (Exception, KeyboardInterrupt) as error:
             what = f"{short(release)} has left something still"
-            self._revert(site, release, what, lambda: "", _known(error))
+            self._revert(site, release, what, lambda: "", known(error))
         self._record_end(site, "recovered")
         return self._ended("recovered", "", mix, observed, "")
 
@@ -258,7 +259,7 @@ class Run:
             raised = _failure(f"{what}: {error.message}", error, wanted, serving, hint)
         except Exception as second:  # whatever it is, a person has to know
             raised = NeedsPerson(
-                f"{error.message}; and the way back failed too: {_known(second).message}",
+                f"{error.message}; and the way back failed too: {known(second).message}",
                 hint=LOOK,
                 reason=error,
             )
@@ -338,16 +339,6 @@ def _require_gone(plan: Plan, observed: Observed) -> None:
     left = [r.name for r in observed.replicas if r.id in (stopped if r.running else removed)]
     if left:
         raise StepFailed(f"{', '.join(left)} could not be removed")
-
-
-def _known(error: BaseException) -> ReleasekitError:
-    if isinstance(error, ReleasekitError):
-        return error
-    if isinstance(error, KeyboardInterrupt):
-        return Interrupted("interrupted")
-    known = StepFailed(f"unexpected: {type(error).__name__}: {error}")
-    known.__cause__ = error  # for `--debug`
-    return known
 
 
 def _failure(

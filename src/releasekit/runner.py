@@ -17,6 +17,7 @@ from releasekit.errors import (
     ReleasekitError,
     RouteRefused,
     StepFailed,
+    known,
 )
 from releasekit.events import (
     DowntimeMeasured,
@@ -86,6 +87,7 @@ class Runner:
     """When the replicas of the last `AwaitHealthy` began to answer."""
     _is_loaded: bool = field(default=False, init=False)
     """Whether nginx served the last `Route` already, so that it was not loaded anew."""
+    _is_committed: bool = field(default=False, init=False)
 
     def run(self, plan: Plan, run: str) -> None:
         """Run every step; raises what the failing step raised, or `Interrupted`.
@@ -94,20 +96,21 @@ class Runner:
         drain that failed: the new release serves, and what is left of the old one is cleared by
         the next run.
         """
-        is_committed = not any(isinstance(step, MarkCurrent) for step in plan.steps)
+        self._is_committed = not any(isinstance(step, MarkCurrent) for step in plan.steps)
         for number, step in enumerate(plan.steps, start=1):
-            if self.is_stopped() and not is_committed:
-                raise Interrupted("stopped on request")
+            if not self._is_committed:
+                self._stop_on_request()
             try:
                 self._step(step, number, len(plan.steps), plan, run)
-            except ReleasekitError as error:
-                is_committed = is_committed or self._is_marked(step)
-                if not (is_committed and step.phase is Phase.SETTLE):
+            # A bug of ours is no reason either to call it a failed release.
+            except Exception as error:
+                self._is_committed = self._is_committed or self._is_marked(step)
+                if not (self._is_committed and step.phase is Phase.SETTLE):
                     raise
-                self.events(Warned(f"{type(step).__name__}: {error.message}"))
+                self.events(Warned(f"{type(step).__name__}: {known(error).message}"))
                 if isinstance(step, Drain):
                     return  # nobody knows who still has requests: whoever it is, runs on
-            is_committed = is_committed or isinstance(step, MarkCurrent)
+            self._is_committed = self._is_committed or isinstance(step, MarkCurrent)
 
     def _is_marked(self, step: Step) -> bool:
         """Whether this was the commit point, and is on record although something failed then: a

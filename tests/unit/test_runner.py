@@ -199,6 +199,15 @@ def test_after_the_commit_point_a_failing_step_only_warns_and_the_run_goes_forwa
     assert made.world.containers == {}
 
 
+def test_after_the_commit_point_a_bug_of_ours_only_warns_too() -> None:
+    made = started()
+    made.world.faults = (Fault(2, "before", lambda: ValueError("not a row of `docker top`")),)
+    blue = FakeEngine(made.world).observe()[0]
+    made.run(MarkCurrent(B, "done"), Drain(5.0, "in flight", Phase.SETTLE), Stop(blue, "B serves"))
+    assert made.warnings == ["Drain: unexpected: ValueError: not a row of `docker top`"]
+    assert [container.running for container in made.world.containers.values()] == [True]
+
+
 def test_what_was_not_drained_is_not_stopped() -> None:
     made = started()
     blue = FakeEngine(made.world).observe()[0]
