@@ -6,13 +6,14 @@ read from here: that is observed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from releasekit import chain
 from releasekit.chain import MEND, Reading
 from releasekit.errors import HostError
+from releasekit.events import EventSink, Warned
 from releasekit.outcome import HistoryEntry
 from releasekit.ports import Clock, Host
 
@@ -65,6 +66,16 @@ class Journal:
             return
         with suppress(HostError):  # the record is there, and an older head is as true
             self._host.write(self._head, chain.head_of(line, last + 1))
+
+
+@contextmanager
+def if_possible(events: EventSink) -> Iterator[None]:
+    """Write to a journal within this where nothing may stop because the disk is full: that it is
+    not written is told instead."""
+    try:
+        yield
+    except HostError as error:
+        events(Warned(f"not in the journal: {error.message}"))
 
 
 def _last_line(text: str) -> str:

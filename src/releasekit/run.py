@@ -6,7 +6,7 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -16,7 +16,6 @@ from releasekit import journal as journals
 from releasekit.check import checked_plan
 from releasekit.errors import (
     EngineError,
-    HostError,
     Interrupted,
     MigrationUnfinished,
     NeedsPerson,
@@ -25,7 +24,7 @@ from releasekit.errors import (
     StepFailed,
     known,
 )
-from releasekit.events import EventSink, PlanMade, RunEnded, RunStarted, Warned
+from releasekit.events import EventSink, PlanMade, RunEnded, RunStarted
 from releasekit.observed import Observed
 from releasekit.outcome import Outcome
 from releasekit.plan import Plan
@@ -197,12 +196,8 @@ class Run:
         return runner
 
     def _write(self, site: Site, event: str, run: str, **facts: object) -> None:
-        try:
+        with journals.if_possible(self._events) if self._is_way_back else nullcontext():
             site.journal.write(event, run, **facts)
-        except HostError as error:
-            if not self._is_way_back:
-                raise
-            self._events(Warned(f"not in the journal: {error.message}"))
 
     @property
     def _seconds(self) -> float:
@@ -232,8 +227,10 @@ class Run:
             self._record_end(site, "nothing-to-do")
 
     def _record_end(self, site: Site, result: str, reason: str = "") -> None:
+        """What it came to stays that, also where it cannot be written."""
         facts = {"seconds": self._seconds, "downtime_s": self._downtime.seconds}
-        self._write(site, "end", self._id, result=result, reason=reason, **facts)
+        with journals.if_possible(self._events):
+            site.journal.write("end", self._id, result=result, reason=reason, **facts)
 
     def _ended(
         self, result: str, release: str, mix: Mix, before: Observed, serving: str
@@ -264,8 +261,7 @@ class Run:
                 reason=error,
             )
         result = _RESULTS.get(type(raised), "failed")
-        with suppress(ReleasekitError):  # of a full disk: what is raised says it all
-            self._record_end(site, result, error.message)
+        self._record_end(site, result, error.message)
         ended = RunEnded(self._id, result, failed, serving, self._seconds, error.message)
         self._events(ended)
         raise raised from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -27,7 +27,7 @@ from releasekit.events import (
     StepStarted,
     Warned,
 )
-from releasekit.journal import Journal, committed
+from releasekit.journal import Journal, committed, if_possible
 from releasekit.migrating import NEXT
 from releasekit.plan import Plan
 from releasekit.ports import Clock, Engine, Router
@@ -156,12 +156,8 @@ class Runner:
         self._write("step", run, **facts)
 
     def _write(self, event: str, run: str, **facts: object) -> None:
-        try:
+        with nullcontext() if self.must_record else if_possible(self.events):
             self.journal.write(event, run, **facts)
-        except ReleasekitError as error:
-            if self.must_record:
-                raise
-            self.events(Warned(f"not in the journal: {error.message}"))
 
     def _take(self, step: Step, plan: Plan, run: str) -> None:  # noqa: C901  # a case a step
         match step:

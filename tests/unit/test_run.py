@@ -230,6 +230,25 @@ class Full(Journal):
         raise HostError("No space left on device")
 
 
+class FullAtLast(Journal):
+    """It takes everything but how the run ended."""
+
+    def write(self, event: str, run: str, **facts: Any) -> None:
+        if event == "end":
+            raise HostError("No space left on device")
+        super().write(event, run, **facts)
+
+
+def test_a_release_that_is_finished_is_that_also_when_its_end_cannot_be_recorded() -> None:
+    site, events = Site([BACK], [lambda: None], FullAtLast()), cast("list[Event]", [])
+
+    run(site, events)
+
+    assert [e.result for e in events if isinstance(e, RunEnded)] == ["released"]
+    said = [event.message for event in events if isinstance(event, Warned)]
+    assert said == ["not in the journal: No space left on device"]
+
+
 def full(kind: str) -> tuple[Site, Run, list[Event]]:
     events: list[Event] = []
     site = Site([HALF_WAY], [lambda: None], Full())
