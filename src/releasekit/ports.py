@@ -204,9 +204,12 @@ class Engine(Protocol):
 
     def pull(self, images: Sequence[str]) -> None: ...
 
-    def ensure_backing(self, release: str, services: Sequence[str]) -> None:
+    def ensure_backing(
+        self, release: str, services: Sequence[str], on_wait: Callable[[], None] = ...
+    ) -> None:
         """Start these backing services as `release` describes them, and wait until they are up
-        (healthy, where they tell)."""
+        (healthy, where they tell). What `on_wait` raises, which is called several times a second,
+        ends the wait."""
         ...
 
     def run_once(self, release: str, service: str, deadline_s: float) -> None:
@@ -243,8 +246,10 @@ class Router(Protocol):
         """Why nginx would not load a route of `services`, as it is configured; "" if it would."""
         ...
 
-    def apply(self, upstreams: Sequence[Upstream]) -> bool:
-        """Write, test and load the route; starts nginx when it does not run.
+    def apply(self, upstreams: Sequence[Upstream], on_wait: Callable[[], None] = ...) -> bool:
+        """Write, test and load the route; starts nginx when it does not run. What `on_wait` raises,
+        which is called several times a second while another project has its turn with nginx, ends
+        the wait.
 
         Returns whether nginx had to load it: it is left alone when it serves just that. Raises
         `RouteRefused` with the old file back in place.

@@ -164,13 +164,13 @@ class Runner:
             case Pull():
                 self.engine.pull(step.images)
             case EnsureBacking():
-                self.engine.ensure_backing(plan.release, step.services)
+                self.engine.ensure_backing(plan.release, step.services, self._stop_on_request)
             case RunOnce():
                 self._run_once(step, run)
             case Start():
                 self.engine.start(step.release, step.slot, step.replicas)
             case Announce():
-                self._routed.apply(step.upstreams)
+                self._routed.apply(step.upstreams, self._stop_on_request)
                 if any(upstream.preview for upstream in step.upstreams):
                     self._confirm(step)  # it is there to be tried as soon as the run ends
             case AwaitHealthy():
@@ -178,7 +178,7 @@ class Runner:
                 if not {service for service, _ in step.replicas} & _routed(plan):
                     self._end_downtime(self._answered)  # nobody else can tell that they work
             case Route():
-                self._is_loaded = not self._routed.apply(step.upstreams)
+                self._is_loaded = not self._routed.apply(step.upstreams, self._stop_on_request)
             case ConfirmRoute():
                 self._confirm(step)
             case Watch():
@@ -294,6 +294,8 @@ class Runner:
 
     def _drain(self, step: Drain) -> None:
         def look() -> str:
+            if not self._is_committed:  # what is drained runs on, and can be gone back to
+                self._stop_on_request()
             try:
                 return self._routed.undrained()
             except ReleasekitError as error:  # nobody is to be cut because docker hiccups

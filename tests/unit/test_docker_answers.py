@@ -14,7 +14,7 @@ from releasekit.bundle import Bundle, BundledService, BundleStore, HealthCheck
 from releasekit.compose.docker import Docker, compose_argv, version_tuple
 from releasekit.compose.engine import ComposeEngine
 from releasekit.compose.nginx_container import NginxContainer
-from releasekit.errors import CommandFailed, DeadlineExceeded, EngineError
+from releasekit.errors import CommandFailed, DeadlineExceeded, EngineError, Interrupted
 from releasekit.ports import Answer, Completed, Probe
 from releasekit.release import Release
 from releasekit.settings import Settings
@@ -301,6 +301,23 @@ class Settling:
         facts = {"Id": key, "Name": "/worker-1", "RestartCount": started, "State": state}
         self.host.answers = {"inspect": containers(facts)}
         return self.engine.probe("1~a", [("worker", "worker-1")])["worker-1"]
+
+
+def test_a_wait_for_a_backing_service_ends_when_it_is_asked_to() -> None:
+    labels = {"com.docker.compose.service": "db"}
+    state = {"Status": "running", "Health": {"Status": "starting"}}
+    db = {"Id": "d", "Name": "/shop-db-1", "Config": {"Labels": labels}, "State": state}
+    host = Script(ls=Completed(0, "d shop\n", ""), inspect=containers(db))
+    host.files["/r/1~a/bundle.json"] = bundle().to_json()
+    asked: list[int] = []
+
+    def stop() -> None:
+        asked.append(1)
+        if len(asked) > 3:
+            raise Interrupted("stopped on request")
+
+    with pytest.raises(Interrupted):
+        engine(host).ensure_backing("1~a", ["db"], stop)
 
 
 def test_a_service_that_nothing_asks_is_healthy_once_it_ran_so_long() -> None:

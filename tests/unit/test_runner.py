@@ -36,6 +36,7 @@ from releasekit.steps import (
     AwaitHealthy,
     ConfirmRoute,
     Drain,
+    EnsureBacking,
     MarkCurrent,
     Phase,
     Pull,
@@ -285,6 +286,53 @@ def test_it_stops_while_it_waits_for_the_route_when_asked_to() -> None:
     made.is_stopped = lambda: made.world.clock.now() > 3
     with pytest.raises(Interrupted):
         made.run(RouteStep(ROUTE, ""), ConfirmRoute(ROUTE, ""), MarkCurrent(B, ""))
+    assert made.world.clock.now() < 4
+
+
+def test_it_stops_while_it_drains_before_the_commit_point_when_asked_to() -> None:
+    """Rolling drains before every batch's stop, for hours where settings say so."""
+    made = draining(request_s=3600.0)
+    made.is_stopped = lambda: made.world.clock.now() > 3
+    with pytest.raises(Interrupted):
+        made.run(Drain(7200.0, ""), MarkCurrent(B, ""))
+    assert made.world.clock.now() < 4
+
+
+def test_a_drain_after_the_commit_point_goes_on_when_asked_to_stop() -> None:
+    made = draining(request_s=30.0)
+    made.is_stopped = lambda: made.world.clock.now() > 3
+    made.world.put("web", "blue", 1, B, running=True)
+    made.run(MarkCurrent(B, "done"), Drain(60.0, ""))
+    assert made.world.clock.now() == pytest.approx(30, abs=1)
+
+
+@pytest.mark.parametrize("step", [EnsureBacking(("db",), ""), RouteStep(ROUTE, "")], ids=repr)
+def test_it_stops_while_backing_services_or_another_projects_turn_are_waited_for(
+    step: Step,
+) -> None:
+    made = started()
+
+    def wait(on_wait: Callable[[], None]) -> None:
+        while made.world.clock.now() < 60.0:
+            on_wait()
+            made.world.clock.sleep(0.1)
+
+    class Engine(FakeEngine):
+        def ensure_backing(
+            self, release: str, services: Sequence[str], on_wait: Callable[[], None] = int
+        ) -> None:
+            wait(on_wait)
+
+    class Router(FakeRouter):
+        def apply(self, upstreams: Sequence[Upstream], on_wait: Callable[[], None] = int) -> bool:
+            wait(on_wait)
+            return True
+
+    made.is_stopped = lambda: made.world.clock.now() > 3
+    runner = made.runner(Engine(made.world))
+    runner.router = Router(made.world)
+    with pytest.raises(Interrupted):
+        runner.run(Plan("test", B, "", (step, MarkCurrent(B, ""))), "run-1")
     assert made.world.clock.now() < 4
 
 

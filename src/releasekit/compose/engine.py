@@ -128,11 +128,16 @@ class ComposeEngine:
         for image in images:
             self._docker.pull(image)
 
-    def ensure_backing(self, release: str, services: Sequence[str]) -> None:
+    def ensure_backing(
+        self,
+        release: str,
+        services: Sequence[str],
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> None:
         model = self._bundle(release).model
         for service in services:
             self.up_backing(model, service)
-            self._await_backing(service)
+            self._await_backing(service, on_wait)
 
     def up_backing(self, model: Mapping[str, Any], service: str) -> None:
         """Start one backing service as the user's own `docker compose up -d` would, so that
@@ -147,17 +152,14 @@ class ComposeEngine:
             scaled = models.backing_model(model, self._app)
             self._compose(scaled, ["up", "-d", "--no-recreate", service])
 
-    def _await_backing(self, service: str) -> None:
+    def _await_backing(self, service: str, on_wait: Callable[[], None]) -> None:
+        def look() -> str:
+            on_wait()
+            troubles = map(observe.backing_trouble, self._backing_containers(service))
+            return "; ".join(f"{service}: {trouble}" for trouble in troubles if trouble)
+
         try:
-            wait_until(
-                lambda: "; ".join(
-                    f"{service}: {trouble}"
-                    for container in self._backing_containers(service)
-                    if (trouble := observe.backing_trouble(container))
-                ),
-                deadline_s=BACKING_DEADLINE_S,
-                clock=self._clock,
-            )
+            wait_until(look, deadline_s=BACKING_DEADLINE_S, clock=self._clock)
         except DeadlineExceeded as error:
             names = [observe.name_of(c) for c in self._backing_containers(service)]
             tails = {name: self.log_tail(name, LOG_LINES) for name in names}
