@@ -55,7 +55,11 @@ class Violation:
 
 def checked_plan(mix: Mix, observed: Observed, target: Target) -> Plan:
     """The plan of these strategies; raises `UnsafePlan` when it would break an invariant."""
-    plan = mix.plan(observed, target)
+    return checked(mix.plan(observed, target), mix, observed, target)
+
+
+def checked(plan: Plan, mix: Mix, observed: Observed, target: Target) -> Plan:
+    """`plan`, which these strategies made; raises likewise."""
     violations = check_plan(observed, target, plan)
     if violations:
         found = "; ".join(map(str, violations))

@@ -19,6 +19,7 @@ ReleasekitError
 ├── HostError                 a file on the host cannot be read or written (exit 1)
 ├── StepFailed                a step of a release failed (exit 1)
 │   ├── NeverHealthy          a replica did not become healthy
+│   ├── Breach                a release that serves was found bad while it was watched
 │   └── RouteRefused          nginx refused the route, or does not serve it
 ├── ReleaseFailed             the release failed; the previous one serves (exit 1)
 ├── NeedsPerson               it cannot go on by itself (exit 3)
@@ -140,6 +141,10 @@ class StepFailed(ReleasekitError):
 
 
 class NeverHealthy(StepFailed):
+    pass
+
+
+class Breach(StepFailed):
     pass
 
 

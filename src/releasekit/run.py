@@ -15,6 +15,7 @@ from releasekit import holding
 from releasekit import journal as journals
 from releasekit.check import checked_plan
 from releasekit.errors import (
+    Breach,
     EngineError,
     Interrupted,
     MigrationUnfinished,
@@ -117,7 +118,8 @@ class Run:
         except (Exception, KeyboardInterrupt) as error:
             verb = "recovered" if self._kind == "recover" else "released"
             what = f"{short(bundle.id)} was not {verb}"
-            go_back = partial(self._go_back, site, bundle, mix, observed)
+            at_once = isinstance(error, Breach)
+            go_back = partial(self._go_back, site, bundle, mix, observed, at_once=at_once)
             self._revert(site, bundle.id, what, go_back, known(error))
         result = "held" if hold else DONE[self._kind]
         self._record_end(site, result)
@@ -266,7 +268,9 @@ class Run:
         self._events(ended)
         raise raised from error
 
-    def _go_back(self, site: Site, failed: Bundle, mix: Mix, before: Observed) -> str:
+    def _go_back(
+        self, site: Site, failed: Bundle, mix: Mix, before: Observed, *, at_once: bool
+    ) -> str:
         """Observe anew and run the plan to what was current; its id, "" when nothing was.
 
         There is no way back from a failed repair of what is current: that stays as it is.
@@ -279,7 +283,7 @@ class Run:
         if previous is not None:
             site = self._workspace.site(previous)
         site.mend(observed)
-        plan = way_back(before, observed, failed.id, previous, mix)
+        plan = way_back(before, observed, failed.id, previous, mix, at_once=at_once)
         self._run_back(site, plan, failed.project)
         return observed.current
 

@@ -107,6 +107,9 @@ class Runner:
                 self._is_committed = self._is_committed or self._is_marked(step)
                 if not (self._is_committed and step.phase is Phase.SETTLE):
                     raise
+                # In the midst of a way back: it may not end there as if it were done.
+                if isinstance(step, Drain) and not _only_settles(plan.steps[number:]):
+                    raise
                 self.events(Warned(f"{type(step).__name__}: {known(error).message}"))
                 if isinstance(step, Drain):
                     return  # nobody knows who still has requests: whoever it is, runs on
@@ -328,6 +331,10 @@ class Runner:
             self.downtime.seconds = (self.downtime.seconds or 0.0) + now - self.downtime.since
             self.downtime.since = None
             self.events(DowntimeMeasured(self.downtime.seconds))
+
+
+def _only_settles(steps: Iterable[Step]) -> bool:
+    return all(step.phase is Phase.SETTLE for step in steps)
 
 
 def _routed(plan: Plan) -> frozenset[str]:

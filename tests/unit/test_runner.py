@@ -220,6 +220,14 @@ def test_what_was_not_drained_is_not_stopped() -> None:
     assert [container.running for container in made.world.containers.values()] == [True]
 
 
+def test_a_way_back_that_stops_at_a_drain_in_its_midst_is_not_done() -> None:
+    made = draining(request_s=3.0)
+    made.world.faults = (Fault(1, "before", lambda: ValueError("not a row of `docker top`")),)
+    with pytest.raises(ValueError, match="not a row"):
+        made.run(Drain(30.0, ""), Start(A, "blue", (("web", 2),), "not all of it runs"))
+    assert made.warnings == []
+
+
 class FullAfter(FakeHost):
     """A disk that is full as soon as this stands in a line that is to be appended."""
 

@@ -10,13 +10,13 @@ from typing import Any, Literal
 from releasekit import journal as journals
 from releasekit.chain import Reading
 from releasekit.check import checked_plan
-from releasekit.errors import Interrupted, MigrationUnfinished, ReleasekitError
+from releasekit.errors import Breach, Interrupted, MigrationUnfinished, ReleasekitError
 from releasekit.events import Event, StepStarted
 from releasekit.journal import Journal
 from releasekit.migrating import Decision, require_decided
 from releasekit.observed import Observed
 from releasekit.plan import Plan
-from releasekit.recovery import Earlier, way_back
+from releasekit.recovery import way_back
 from releasekit.runner import Downtime, Runner
 from releasekit.strategies.base import Options, Strategy
 from releasekit.strategies.mixed import Mix
@@ -60,7 +60,7 @@ class Simulator:
         world: World,
         options: Options | None = None,
         *,
-        way_back: Callable[[Observed, Observed, str, Earlier | None, Mix], Plan] = way_back,
+        way_back: Callable[..., Plan] = way_back,
     ) -> None:
         self.world = world
         self.options = options
@@ -191,7 +191,8 @@ class Simulator:
             return
         previous = _Stored(self.stored[observed.current]) if observed.current else None
         try:
-            plan = self.way_back(before, observed, failed.release, previous, mix)
+            at_once = isinstance(error, Breach)
+            plan = self.way_back(before, observed, failed.release, previous, mix, at_once=at_once)
             ended.plans.append(plan)
             runner = self._runner(ended, lambda: False)
             runner.downtime = downtime
