@@ -16,6 +16,7 @@ from releasekit import journal as journals
 from releasekit.check import checked_plan
 from releasekit.errors import (
     Breach,
+    DeadlineExceeded,
     EngineError,
     Interrupted,
     MigrationUnfinished,
@@ -25,7 +26,7 @@ from releasekit.errors import (
     StepFailed,
     known,
 )
-from releasekit.events import EventSink, PlanMade, RunEnded, RunStarted
+from releasekit.events import EventSink, PlanMade, RunEnded, RunStarted, Warned
 from releasekit.observed import Observed
 from releasekit.outcome import Outcome
 from releasekit.plan import Plan
@@ -43,8 +44,10 @@ if TYPE_CHECKING:
     from releasekit.site import Site
     from releasekit.workspace import Workspace
 
-ENGINE_BACK_S = 30.0
-"""How long the way back waits for an engine that does not answer."""
+ENGINE_BACK_S = 60.0
+"""How long the way back waits for an engine that does not answer, and may hang for half of it."""
+TRIES = 3
+"""How often the way back is planned anew, as the engine goes away in its midst."""
 DONE = {
     "up": "released",
     "rollback": "rolled-back",
@@ -253,7 +256,7 @@ class Run:
         serving = ""
         try:
             wanted = go_back()
-            serving = serving_release(site.observe())
+            serving = serving_release(self._observed(site))
             hint = error.hint or HINTS.get(self._kind, "")
             raised = _failure(f"{what}: {error.message}", error, wanted, serving, hint)
         except Exception as second:  # whatever it is, a person has to know
@@ -276,6 +279,17 @@ class Run:
         There is no way back from a failed repair of what is current: that stays as it is.
         """
         self._workspace.give_way(failed.project, self._events)
+        back = partial(self._once_back, site, failed, mix, before, at_once=at_once)
+        for _ in range(TRIES - 1):
+            try:
+                return back()
+            except EngineError as error:  # it restarts: what there is then, nobody knows yet
+                self._events(Warned(f"the way back begins anew: {error.message}"))
+        return back()
+
+    def _once_back(
+        self, site: Site, failed: Bundle, mix: Mix, before: Observed, *, at_once: bool
+    ) -> str:
         observed = self._observed(site)
         if observed.current == failed.id:
             return failed.id
@@ -295,7 +309,7 @@ class Run:
         def look() -> str:
             try:
                 found.append(site.observe())
-            except EngineError as error:
+            except (EngineError, DeadlineExceeded) as error:
                 return error.message
             return ""
 

@@ -65,6 +65,22 @@ def docker(status: int, stdout: str = "", stderr: str = "") -> Docker:
             "systemctl start docker",
         ),
         (
+            'error during connect: Get "http://%2Fvar%2Frun%2Fdocker.sock/v1.47/containers/json": '
+            "EOF",
+            "the Docker engine does not answer",
+            "systemctl start docker",
+        ),
+        (
+            "read unix @->/run/docker.sock: read: connection reset by peer",
+            "the Docker engine does not answer",
+            "systemctl start docker",
+        ),
+        (
+            "Error response from daemon: server is shutting down",
+            "the Docker engine does not answer",
+            "systemctl start docker",
+        ),
+        (
             "docker: 'compose' is not a docker command.",
             "docker has no compose plugin",
             "docker-compose-plugin",
@@ -80,9 +96,16 @@ def test_a_complaint_about_the_engine_says_which_of_the_three_and_what_helps(
     assert hint in caught.value.hint
 
 
-def test_any_other_failure_keeps_dockers_own_words() -> None:
-    with pytest.raises(CommandFailed, match="no space left on device") as caught:
-        docker(1, stderr="write /x: no space left on device\n").do("image", "pull", "x")
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        "write /x: no space left on device",
+        "read tcp 10.0.0.2:44:->10.0.0.9:443: read: connection reset by peer",
+    ],
+)
+def test_any_other_failure_keeps_dockers_own_words(complaint: str) -> None:
+    with pytest.raises(CommandFailed, match=complaint) as caught:
+        docker(1, stderr=f"{complaint}\n").do("image", "pull", "x")
 
     assert caught.value.status == 1
 

@@ -10,19 +10,21 @@ from typing import Any, cast
 import pytest
 
 from releasekit.errors import (
+    DeadlineExceeded,
     EngineError,
     HostError,
     Interrupted,
     MigrationUnfinished,
     NeedsPerson,
     ReleaseFailed,
+    ReleasekitError,
     StepFailed,
 )
 from releasekit.events import Event, RunEnded, Warned
 from releasekit.observed import Nginx, Observed, Replica, Route, Upstream
 from releasekit.plan import Plan
 from releasekit.release import Release
-from releasekit.run import Run
+from releasekit.run import TRIES, Run
 from releasekit.runner import Downtime
 from releasekit.strategies.blue_green import BlueGreen
 from releasekit.strategies.mixed import Mix
@@ -200,9 +202,16 @@ def test_as_before_is_only_said_of_what_was_looked_at() -> None:
         run(site, [])
 
 
-def test_the_way_back_waits_for_an_engine_that_restarts() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        EngineError("the Docker engine does not answer"),
+        DeadlineExceeded("`docker container ls` did not end within 30 s"),
+    ],
+)
+def test_the_way_back_waits_for_an_engine_that_restarts(error: ReleasekitError) -> None:
     site = Site([BACK], [fail(StepFailed("it is away")), lambda: None])
-    away = [EngineError("the Docker engine does not answer")] * 3
+    away = [error] * 3
 
     def observe() -> Observed:
         if away:
@@ -212,6 +221,29 @@ def test_the_way_back_waits_for_an_engine_that_restarts() -> None:
     site.observe = observe  # type: ignore[method-assign]
     with pytest.raises(ReleaseFailed, match="aaaaaaa serves as before"):
         run(site, [])
+
+
+def test_a_way_back_in_which_the_engine_goes_away_is_planned_anew() -> None:
+    away = fail(EngineError("the Docker engine does not answer"))
+    site = Site([HALF_WAY, HALF_WAY, BACK], [fail(StepFailed("no")), away, lambda: None])
+    events: list[Event] = []
+
+    with pytest.raises(ReleaseFailed, match="aaaaaaa serves as before"):
+        run(site, events)
+
+    assert [e.message for e in events if isinstance(e, Warned)] == [
+        "the way back begins anew: the Docker engine does not answer"
+    ]
+
+
+def test_it_is_not_for_ever() -> None:
+    away = fail(EngineError("the Docker engine does not answer"))
+    site = Site([HALF_WAY], [fail(StepFailed("no")), *[away] * TRIES])
+
+    with pytest.raises(NeedsPerson, match="way back failed too: the Docker engine does not"):
+        run(site, [])
+
+    assert site.plays == []
 
 
 def test_a_failing_repair_of_the_current_release_tells_what_serves() -> None:

@@ -8,6 +8,7 @@ container a call. The host runs the commands instead, here as anywhere.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,6 +27,15 @@ QUICK_S = 30.0
 SLOW_S = 600.0
 """Deadline of what starts, stops or fetches."""
 OLDEST_COMPOSE = (2, 24)
+_AWAY = re.compile(
+    r"cannot connect to the docker daemon"
+    r"|failed to connect to the docker"  # from version 28.4 on
+    # It goes away in the midst of an answer; a registry may do that too, but by no socket.
+    r"|error during connect"
+    r"|(read|write) unix .*(connection reset by peer|broken pipe|eof)"
+    r"|daemon.*shutting down"
+)
+"""How docker says that its engine does not answer, or no more."""
 
 
 class Docker:
@@ -202,8 +212,7 @@ def engine_problem(complaint: str) -> EngineError | None:
             "no permission to talk to the Docker engine",
             hint="run as root, or: sudo usermod -aG docker $USER (then log in again)",
         )
-    # As docker says it, and from version 28.4 on.
-    if "cannot connect to the docker daemon" in text or "failed to connect to the docker" in text:
+    if _AWAY.search(text):
         return EngineError(
             "the Docker engine does not answer", hint="start it: sudo systemctl start docker"
         )

@@ -9,7 +9,7 @@ from contextlib import suppress
 from releasekit.compose import observe
 from releasekit.compose.docker import QUICK_S, SLOW_S, Docker
 from releasekit.compose.model import Model, slot_model
-from releasekit.errors import CommandFailed, DeadlineExceeded, StepFailed
+from releasekit.errors import CommandFailed, DeadlineExceeded, EngineError, StepFailed
 from releasekit.redact import clean, redact, secrets_in
 
 ONCE = "migration"
@@ -47,14 +47,14 @@ def run(docker: Docker, model: Model, name: str, deadline_s: float) -> None:
     try:
         options = ["--detach", "--no-deps", "--no-TTY", "--name", name]
         docker.compose(model, ["run", *options, ONCE])
-    except CommandFailed as error:
+    except (CommandFailed, EngineError) as error:
         if isinstance(error, DeadlineExceeded) or _has_begun(docker, name):
             raise
         forget(docker, name)
         raise StepFailed(f"the migration could not be started: {error.message}") from error
     status = _ended(docker, name, deadline_s)
     tail: dict[str, tuple[str, ...]] = {}
-    with suppress(CommandFailed):  # how it ended is known
+    with suppress(CommandFailed, EngineError):  # how it ended is known
         tail = {} if status == 0 else {name: _log_tail(docker, model, name)}
         forget(docker, name)
     if status is None:
@@ -67,7 +67,8 @@ def run(docker: Docker, model: Model, name: str, deadline_s: float) -> None:
 
 
 def _has_begun(docker: Docker, name: str) -> bool:
-    """Whether anything of it may have run; raises `CommandFailed` when nobody can tell."""
+    """Whether anything of it may have run; raises `CommandFailed` or `EngineError` when nobody
+    can tell."""
     found = docker.inspect([name])
     state = found[0].state if found else None
     return state is not None and state.status != "created"
@@ -79,7 +80,7 @@ def _ended(docker: Docker, name: str, deadline_s: float) -> int | None:
     try:
         return int(docker.checked(docker.run(waiting, deadline_s=deadline_s), waiting).stdout)
     except DeadlineExceeded:
-        with suppress(CommandFailed):  # it may have ended at this moment
+        with suppress(CommandFailed, EngineError):  # it may have ended at this moment
             docker.do("container", "stop", name)
     docker.checked(docker.run(waiting, deadline_s=SLOW_S), waiting)
     return None
