@@ -62,10 +62,10 @@ class Journal:
         line = chain.linked(before, last + 1, record)
         first = "\n" if text and not text.endswith("\n") else ""  # ends a line that was torn
         self._host.append(self._path, f"{first}{line}\n")
-        if event == "step":  # the next record of a release tells of these as well
-            return
+        # Of steps there are many, and the next record of a release tells of them as well.
+        lasting = event != "step"
         with suppress(HostError):  # the record is there, and an older head is as true
-            self._host.write(self._head, chain.head_of(line, last + 1))
+            self._host.write(self._head, chain.head_of(line, last + 1), lasting=lasting)
 
 
 @contextmanager

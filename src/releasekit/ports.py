@@ -88,8 +88,9 @@ class Host(Protocol):
         """The text of the file's last `size` bytes, or of all it has; "" when there is none."""
         ...
 
-    def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
-        """Write the file as one: either the old or the new text is there, also after a crash.
+    def write(self, path: str, text: str, *, mode: int = 0o600, lasting: bool = True) -> None:
+        """Write the file as one: either the old or the new text is there, also after a crash; one
+        that is not `lasting` may be lost when the power is.
 
         Makes missing folders (0700)."""
         ...

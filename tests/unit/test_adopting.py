@@ -62,9 +62,9 @@ class Host(FakeHost):
     def well(self) -> None:
         self.left = 10**9
 
-    def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
+    def write(self, path: str, text: str, *, mode: int = 0o600, lasting: bool = True) -> None:
         self._strike()
-        super().write(path, text, mode=mode)
+        super().write(path, text, mode=mode, lasting=lasting)
 
     def append(self, path: str, text: str) -> None:
         self._strike()

@@ -265,7 +265,7 @@ class FakeHost:
     def tail(self, path: str, size: int) -> str:
         return self.files.get(path, "")[-size:]
 
-    def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
+    def write(self, path: str, text: str, *, mode: int = 0o600, lasting: bool = True) -> None:
         self.files[path] = text
 
     def append(self, path: str, text: str) -> None:
