@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from releasekit import chain
 from releasekit.chain import MEND, Reading
 from releasekit.errors import HostError
 from releasekit.events import EventSink, Warned
+from releasekit.observed import Observed
 from releasekit.outcome import HistoryEntry
 from releasekit.ports import Clock, Host
 
@@ -129,6 +131,17 @@ def _entry(number: int, begin: Mapping[str, Any], end: Mapping[str, Any]) -> His
     )
 
 
+def recalled(observed: Observed, records: Sequence[Mapping[str, Any]]) -> Observed:
+    """`observed` with what only the journal knows."""
+    return replace(
+        observed,
+        current=next(reversed(committed(records)), ""),
+        committed=ever_committed(records),
+        held=held(records),
+        migrated=migrated(records),
+    )
+
+
 def committed(records: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """The ids of the releases that were committed to and not rolled back from, oldest first.
 
@@ -195,24 +208,14 @@ def unfinished(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None
     return newest if newest is not None and newest.get("state") == "begins" else None
 
 
-def cut_short(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def cut_short(records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The record of the hold whose promotion, the newest run, was killed: whether or not it had
     committed to the release by then."""
-    holds: dict[str, Mapping[str, Any]] = {}
-    newest: Mapping[str, Any] | None = None
-    for record in records:
-        match record["event"]:
-            case "hold":
-                holds[record["release"]] = record
-            case "begin":
-                newest = record
-            case "end":
-                newest = None
-            case _:
-                pass
-    if newest is None or newest.get("kind") != "promote":
+    opened = open_run(records) or {}
+    if opened.get("kind") != "promote":
         return None
-    return holds.get(str(newest.get("release")))
+    holds = {record["release"]: record for record in records if record["event"] == "hold"}
+    return holds.get(str(opened.get("release")))
 
 
 def open_run(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:

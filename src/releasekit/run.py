@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from releasekit import holding
 from releasekit import journal as journals
 from releasekit.check import checked_plan
+from releasekit.downtime import Downtime
 from releasekit.errors import (
     Breach,
     DeadlineExceeded,
@@ -32,7 +33,7 @@ from releasekit.outcome import Outcome
 from releasekit.plan import Plan
 from releasekit.recovery import way_back
 from releasekit.release import Release, short
-from releasekit.runner import Downtime, Runner
+from releasekit.runner import Runner
 from releasekit.status import serving_release
 from releasekit.steps import Remove, Stop
 from releasekit.strategies.mixed import Mix
@@ -123,7 +124,7 @@ class Run:
             what = f"{short(bundle.id)} was not {verb}"
             at_once = isinstance(error, Breach)
             go_back = partial(self._go_back, site, bundle, mix, observed, at_once=at_once)
-            self._revert(site, bundle.id, what, go_back, known(error))
+            self._fail(site, bundle.id, what, go_back, known(error))
         result = "held" if hold else DONE[self._kind]
         self._record_end(site, result)
         return self._ended(result, bundle.id, mix, observed, serving)
@@ -147,12 +148,8 @@ class Run:
         self._events(PlanMade(plan))
         site.mend(observed)
         self._record_begin(site, release, mix)
-        try:
-            self._runner(site, stop).run(plan, self._id)
-            _require_gone(plan, site.observe())
-        except (Exception, KeyboardInterrupt) as error:
-            what = f"{short(release)} is still held"
-            self._revert(site, release, what, lambda: observed.current, known(error))
+        what, serving = f"{short(release)} is still held", observed.current
+        self._take_away(plan, site, stop, release, what, serving)
         self._record_end(site, "aborted")
         return self._ended("aborted", release, mix, observed, observed.current)
 
@@ -166,18 +163,26 @@ class Run:
         self._make_room(observed.project)
         release = plan.release
         self._events(PlanMade(plan))
+        site.mend(observed)
         if plan.is_empty:
             self._record_well(site, release, mix)
             return self._ended("nothing-to-do", "", mix, observed, "")
         self._record_begin(site, release, mix)
+        what = f"{short(release)} has left something still"
+        self._take_away(plan, site, stop, release, what, "")
+        self._record_end(site, "recovered")
+        return self._ended("recovered", "", mix, observed, "")
+
+    def _take_away(
+        self, plan: Plan, site: Site, stop: threading.Event, release: str, what: str, serving: str
+    ) -> None:
+        """Run a plan that only removes what is left of `release`; where it fails that is `what` is
+        said, and `serving` is what has to serve."""
         try:
             self._runner(site, stop).run(plan, self._id)
             _require_gone(plan, site.observe())
         except (Exception, KeyboardInterrupt) as error:
-            what = f"{short(release)} has left something still"
-            self._revert(site, release, what, lambda: "", known(error))
-        self._record_end(site, "recovered")
-        return self._ended("recovered", "", mix, observed, "")
+            self._fail(site, release, what, lambda: serving, known(error))
 
     def nothing(self, site: Site, mix: Mix) -> Outcome:
         """End what a run has left open that changed nothing: there is nothing to put right."""
@@ -244,7 +249,7 @@ class Run:
         self._events(RunEnded(self._id, result, release, serving, seconds))
         return Outcome(result, release, before.current, mix.name, self._id, seconds, downtime)
 
-    def _revert(
+    def _fail(
         self,
         site: Site,
         failed: str,

@@ -8,6 +8,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from releasekit.downtime import Downtime
 from releasekit.errors import (
     DeadlineExceeded,
     ForeignChange,
@@ -55,15 +56,6 @@ GOOD_IN_A_ROW = 2
 """How often a replica must be found healthy before it counts: one answer may be a lucky one."""
 CONFIRM_DEADLINE_S = 15.0
 LOG_LINES = 20
-
-
-@dataclass
-class Downtime:
-    """A stopwatch for the time that services do not answer; it outlives a failed plan, for it
-    goes on until the previous release serves again."""
-
-    seconds: float | None = None
-    since: float | None = None
 
 
 @dataclass
@@ -129,7 +121,7 @@ class Runner:
         self._record(run, state="begin", number=number, step=name, what=str(step))
         self.events(StepStarted(number, total, step))
         began = self.clock.now()
-        self._watch_downtime(step, plan, began)
+        self.downtime.heed(step, plan, began)
         try:
             self._heed_others(step, number, plan)
             self._take(step, plan, run)
@@ -319,18 +311,10 @@ class Runner:
         if self.is_stopped():
             raise Interrupted("stopped on request")
 
-    def _watch_downtime(self, step: Step, plan: Plan, now: float) -> None:
-        """Downtime begins with the first stop of a service that the plan declares down."""
-        if not isinstance(step, Stop) or step.phase is Phase.SETTLE:
-            return
-        if self.downtime.since is None and {r.service for r in step.replicas} & {*plan.downtime}:
-            self.downtime.since = now
-
     def _end_downtime(self, now: float) -> None:
-        if self.downtime.since is not None:
-            self.downtime.seconds = (self.downtime.seconds or 0.0) + now - self.downtime.since
-            self.downtime.since = None
-            self.events(DowntimeMeasured(self.downtime.seconds))
+        seconds = self.downtime.end(now)
+        if seconds is not None:
+            self.events(DowntimeMeasured(seconds))
 
 
 def _only_settles(steps: Iterable[Step]) -> bool:

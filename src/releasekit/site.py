@@ -13,6 +13,7 @@ from releasekit.bundle import Bundle, BundleStore
 from releasekit.compose.docker import Docker
 from releasekit.compose.engine import ComposeEngine
 from releasekit.compose.nginx_container import NginxContainer
+from releasekit.downtime import Downtime
 from releasekit.errors import SettingsError
 from releasekit.events import EventSink
 from releasekit.journal import Journal
@@ -20,7 +21,7 @@ from releasekit.nginx.render import FILE
 from releasekit.nginx.router import Bake, NginxRouter
 from releasekit.observed import Nginx, Observed
 from releasekit.ports import Clock, Host
-from releasekit.runner import Downtime, Runner
+from releasekit.runner import Runner
 from releasekit.settings import BakeSettings, NginxSettings
 from releasekit.status import by_sight
 from releasekit.target import Target
@@ -89,18 +90,9 @@ class Site:
         """What there is now. What is current is taken from what serves where the journal cannot
         be trusted."""
         reading = self.journal.read()
-        records, stack = reading.records, journals.committed(reading.records)
         (replicas, backing), nginx = together(self.engine.observe, self._observe_nginx)
-        observed = Observed(
-            project=self.project,
-            replicas=replicas,
-            backing=backing,
-            nginx=nginx,
-            current=stack[-1] if stack else "",
-            committed=journals.ever_committed(records),
-            held=journals.held(records),
-            migrated=journals.migrated(records),
-        )
+        seen = Observed(self.project, replicas, backing, nginx)
+        observed = journals.recalled(seen, reading.records)
         return observed if reading.is_whole else by_sight(observed)
 
     def require_route(self, target: Target, observed: Observed, *, on_preview: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from releasekit.downtime import Downtime
 from releasekit.errors import (
     DeadlineExceeded,
     EngineError,
@@ -20,12 +21,12 @@ from releasekit.errors import (
     ReleasekitError,
     StepFailed,
 )
-from releasekit.events import Event, RunEnded, Warned
+from releasekit.events import Event, RunEnded, Warned, ignore
 from releasekit.observed import Nginx, Observed, Replica, Route, Upstream
 from releasekit.plan import Plan
 from releasekit.release import Release
 from releasekit.run import TRIES, Run
-from releasekit.runner import Downtime
+from releasekit.steps import Remove, Stop
 from releasekit.strategies.blue_green import BlueGreen
 from releasekit.strategies.mixed import Mix
 from releasekit.target import Service, Target
@@ -179,6 +180,19 @@ def test_nginx_would_start_with_what_it_serves_before_a_run_and_on_its_way_back(
         run(site, [])
 
     assert mended == [1, 2]
+
+
+def test_it_would_also_once_what_is_left_of_a_first_release_is_gone() -> None:
+    """Its file may lead to that, where the run was killed before the reload."""
+    left = replica(NEW, "green")
+    site = Site([observed(left, serving="blue", current=""), observed(current="")], [lambda: None])
+    plan = Plan("abandon", NEW, "f" * 16, (Stop((left,), "left"), Remove((left,), "left")))
+    workspace, real = cast("Any", Workspace(site)), cast("Any", site)
+    made = Run("recover", "shop", Bundle(NEW).release, workspace, ignore, {})
+
+    outcome = made.clear(plan, Mix.single(BlueGreen()), real, site.observe(), threading.Event())
+
+    assert (outcome.result, site.mended) == ("recovered", 1)
 
 
 def test_a_way_back_that_fails_needs_a_person_and_keeps_the_first_reason() -> None:

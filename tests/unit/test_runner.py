@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from releasekit.downtime import Downtime
 from releasekit.errors import (
     CommandFailed,
     DeadlineExceeded,
@@ -31,7 +32,7 @@ from releasekit.journal import Journal
 from releasekit.observed import PLAIN, Nginx, Route, Upstream
 from releasekit.plan import Plan
 from releasekit.ports import Probe
-from releasekit.runner import CONFIRM_DEADLINE_S, Downtime, Runner
+from releasekit.runner import CONFIRM_DEADLINE_S, Runner
 from releasekit.steps import (
     AwaitHealthy,
     ConfirmRoute,

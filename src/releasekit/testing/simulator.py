@@ -10,6 +10,7 @@ from typing import Any, Literal
 from releasekit import journal as journals
 from releasekit.chain import Reading
 from releasekit.check import checked_plan
+from releasekit.downtime import Downtime
 from releasekit.errors import Breach, Interrupted, MigrationUnfinished, ReleasekitError
 from releasekit.events import Event, StepStarted
 from releasekit.journal import Journal
@@ -17,7 +18,7 @@ from releasekit.migrating import Decision, require_decided
 from releasekit.observed import Observed
 from releasekit.plan import Plan
 from releasekit.recovery import way_back
-from releasekit.runner import Downtime, Runner
+from releasekit.runner import Runner
 from releasekit.strategies.base import Options, Strategy
 from releasekit.strategies.mixed import Mix
 from releasekit.target import Target
@@ -73,18 +74,9 @@ class Simulator:
         """What there is now, as `Site.observe` tells it."""
         replicas, backing = FakeEngine(self.world).observe()
         router = None if self.world.nginx is None else FakeRouter(self.world)
-        records = self.journal.records()
-        stack = journals.committed(records)
-        return Observed(
-            project=self.world.project,
-            replicas=replicas,
-            backing=backing,
-            nginx=router.observe() if router is not None else None,
-            current=stack[-1] if stack else "",
-            committed=journals.ever_committed(records),
-            held=journals.held(records),
-            migrated=journals.migrated(records),
-        )
+        nginx = router.observe() if router is not None else None
+        seen = Observed(self.world.project, replicas, backing, nginx)
+        return journals.recalled(seen, self.journal.records())
 
     @property
     def current(self) -> str:
