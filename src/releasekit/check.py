@@ -55,7 +55,11 @@ class Violation:
 
 def checked_plan(mix: Mix, observed: Observed, target: Target) -> Plan:
     """The plan of these strategies; raises `UnsafePlan` when it would break an invariant."""
-    plan = mix.plan(observed, target)
+    return checked(mix.plan(observed, target), mix, observed, target)
+
+
+def checked(plan: Plan, mix: Mix, observed: Observed, target: Target) -> Plan:
+    """`plan`, which these strategies made; raises likewise."""
     violations = check_plan(observed, target, plan)
     if violations:
         found = "; ".join(map(str, violations))
@@ -189,11 +193,12 @@ class _World:
             self.broken("only the target's own services start", short(step.release))
         if self.due:
             self.broken("nothing starts before the migration of its release", str(step))
-        for service, count in step.replicas:
+        for pair in step.replicas:
+            service, _ = pair
             if all(service != known.name for known in self.target.services):
                 self.broken("only the target's own services start", service)
-            described = replace(self.target.service(service), replicas=count)
-            names = self.target.replicas(described, step.slot)
+            started = self.target.started(replace(step, replicas=(pair,)))
+            names = [name for _, name in started]
             there = {name for name, place in self.places.items() if place == (service, step.slot)}
             if not there <= set(names) or in_order(names, there) != there:
                 self.broken("compose numbers a slot's replicas from 1, without a gap", service)

@@ -19,6 +19,7 @@ ReleasekitError
 ├── HostError                 a file on the host cannot be read or written (exit 1)
 ├── StepFailed                a step of a release failed (exit 1)
 │   ├── NeverHealthy          a replica did not become healthy
+│   ├── Breach                a release that serves was found bad while it was watched
 │   └── RouteRefused          nginx refused the route, or does not serve it
 ├── ReleaseFailed             the release failed; the previous one serves (exit 1)
 ├── NeedsPerson               it cannot go on by itself (exit 3)
@@ -143,6 +144,10 @@ class NeverHealthy(StepFailed):
     pass
 
 
+class Breach(StepFailed):
+    pass
+
+
 class RouteRefused(StepFailed):
     pass
 
@@ -184,3 +189,14 @@ class Frozen(Locked):
 
 class Interrupted(ReleasekitError):
     exit_code = 130
+
+
+def known(error: BaseException) -> ReleasekitError:
+    """`error` as one of ours, whatever it is; what it was is its cause, for `--debug`."""
+    if isinstance(error, ReleasekitError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted")
+    ours = StepFailed(f"unexpected: {type(error).__name__}: {error}")
+    ours.__cause__ = error
+    return ours

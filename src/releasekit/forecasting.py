@@ -123,20 +123,13 @@ def more_than_now(observed: Observed, target: Target, plan: Plan) -> Iterator[Co
                 yield Counter([*running.values(), step.service]) - now
                 continue
             case Start():
-                running |= {name: service for service, name in _started(step, target)}
+                running |= {name: service for service, name in target.started(step)}
             case Stop() | Remove():
                 for replica in step.replicas:
                     running.pop(replica.name, None)
             case _:
                 continue
         yield Counter(running.values()) - now
-
-
-def _started(start: Start, target: Target) -> Iterator[tuple[str, str]]:
-    """The (service, replica) pairs that run after this step."""
-    for name, count in start.replicas:
-        service = replace(target.service(name), replicas=count)
-        yield from ((name, replica) for replica in target.replicas(service, start.slot))
 
 
 def _estimate(
@@ -164,7 +157,7 @@ def peers(plan: Plan, target: Target, bundled: Collection[BundledService]) -> di
         name: Peer(port, check=known[service].health)
         for step in plan.steps
         if isinstance(step, Start)
-        for service, name in _started(step, target)
+        for service, name in target.started(step)
         if service in known and (port := known[service].service.port) is not None
     }
 

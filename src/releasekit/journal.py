@@ -6,13 +6,16 @@ read from here: that is observed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from releasekit import chain
 from releasekit.chain import MEND, Reading
 from releasekit.errors import HostError
+from releasekit.events import EventSink, Warned
+from releasekit.observed import Observed
 from releasekit.outcome import HistoryEntry
 from releasekit.ports import Clock, Host
 
@@ -64,10 +67,20 @@ class Journal:
         line = chain.linked(before, last + 1, record)
         first = "\n" if text and not text.endswith("\n") else ""  # ends a line that was torn
         self._host.append(self._path, f"{first}{line}\n")
-        if event == "step":  # the next record of a release tells of these as well
-            return
+        # Of steps there are many, and the next record of a release tells of them as well.
+        lasting = event != "step"
         with suppress(HostError):  # the record is there, and an older head is as true
-            self._host.write(self._head, chain.head_of(line, last + 1))
+            self._host.write(self._head, chain.head_of(line, last + 1), lasting=lasting)
+
+
+@contextmanager
+def if_possible(events: EventSink) -> Iterator[None]:
+    """Write to a journal within this where nothing may stop because the disk is full: that it is
+    not written is told instead."""
+    try:
+        yield
+    except HostError as error:
+        events(Warned(f"not in the journal: {error.message}"))
 
 
 def _last_line(text: str) -> str:
@@ -126,6 +139,17 @@ def _seconds(value: object) -> float | None:
     if isinstance(value, int | float) and 0 <= value < _LONGEST_S:
         return float(value)
     return None
+
+
+def recalled(observed: Observed, records: Sequence[Mapping[str, Any]]) -> Observed:
+    """`observed` with what only the journal knows."""
+    return replace(
+        observed,
+        current=next(reversed(committed(records)), ""),
+        committed=ever_committed(records),
+        held=held(records),
+        migrated=migrated(records),
+    )
 
 
 def committed(records: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -194,24 +218,14 @@ def unfinished(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None
     return newest if newest is not None and newest.get("state") == "begins" else None
 
 
-def cut_short(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def cut_short(records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The record of the hold whose promotion, the newest run, was killed: whether or not it had
     committed to the release by then."""
-    holds: dict[str, Mapping[str, Any]] = {}
-    newest: Mapping[str, Any] | None = None
-    for record in records:
-        match record["event"]:
-            case "hold":
-                holds[record["release"]] = record
-            case "begin":
-                newest = record
-            case "end":
-                newest = None
-            case _:
-                pass
-    if newest is None or newest.get("kind") != "promote":
+    opened = open_run(records) or {}
+    if opened.get("kind") != "promote":
         return None
-    return holds.get(str(newest.get("release")))
+    holds = {record["release"]: record for record in records if record["event"] == "hold"}
+    return holds.get(str(opened.get("release")))
 
 
 def open_run(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:

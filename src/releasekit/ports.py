@@ -91,8 +91,9 @@ class Host(Protocol):
         """The text of the file's last `size` bytes, or of all it has; "" when there is none."""
         ...
 
-    def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
-        """Write the file as one: either the old or the new text is there, also after a crash.
+    def write(self, path: str, text: str, *, mode: int = 0o600, lasting: bool = True) -> None:
+        """Write the file as one: either the old or the new text is there, also after a crash; one
+        that is not `lasting` may be lost when the power is.
 
         Makes missing folders (0700)."""
         ...
@@ -207,9 +208,12 @@ class Engine(Protocol):
 
     def pull(self, images: Sequence[str]) -> None: ...
 
-    def ensure_backing(self, release: str, services: Sequence[str]) -> None:
+    def ensure_backing(
+        self, release: str, services: Sequence[str], on_wait: Callable[[], None] = ...
+    ) -> None:
         """Start these backing services as `release` describes them, and wait until they are up
-        (healthy, where they tell)."""
+        (healthy, where they tell). What `on_wait` raises, which is called several times a second,
+        ends the wait."""
         ...
 
     def run_once(self, release: str, service: str, deadline_s: float) -> None:
@@ -246,8 +250,10 @@ class Router(Protocol):
         """Why nginx would not load a route of `services`, as it is configured; "" if it would."""
         ...
 
-    def apply(self, upstreams: Sequence[Upstream]) -> bool:
-        """Write, test and load the route; starts nginx when it does not run.
+    def apply(self, upstreams: Sequence[Upstream], on_wait: Callable[[], None] = ...) -> bool:
+        """Write, test and load the route; starts nginx when it does not run. What `on_wait` raises,
+        which is called several times a second while another project has its turn with nginx, ends
+        the wait.
 
         Returns whether nginx had to load it: it is left alone when it serves just that. Raises
         `RouteRefused` with the old file back in place.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from releasekit.settings import Settings
     from releasekit.site import Site
     from releasekit.strategies.mixed import Mix
-    from releasekit.workspace import Adopted, Workspace
+    from releasekit.workspace import Workspace
 
 
 class Project:
@@ -154,7 +154,7 @@ class Project:
         """
         from releasekit import room
         from releasekit.migrating import decided
-        from releasekit.run import planned
+        from releasekit.run import planned, run_id
 
         ends = stop or threading.Event()
         mix = self._mix(strategy, options=options)
@@ -183,7 +183,8 @@ class Project:
                 room.require_memory(self._workspace.host, pinned.bundle, known, plan)
             room.keep_reserve(self._workspace.host, self._workspace.place(draft.project))
             if adopted is not None:
-                self._adopt(adopted, site)
+                run_of_it = run_id(self._workspace.clock.utc())
+                adopted.record(site.store, site.journal, run_of_it, self._who())
             if unfinished is not None and migration is not None:
                 self._workspace.decide(draft.project, unfinished, migration, self._who())
             pinned.save(site.store)
@@ -402,17 +403,6 @@ class Project:
     def _immutable(self, release: Release) -> Release:
         naming.require_immutable(release.tag, self.settings.allow_tags)
         return release
-
-    def _adopt(self, adopted: Adopted, site: Site) -> None:
-        """Record what plain compose runs as a release: a rollback can then go back to it."""
-        from releasekit.run import run_id
-
-        bundle, run = adopted.pinned.bundle, run_id(self._workspace.clock.utc())
-        adopted.pinned.save(site.store)
-        facts = {"kind": "adopt", "release": bundle.id, "strategy": "recreate", **self._who()}
-        site.journal.write("begin", run, **facts)
-        site.journal.write("commit", run, release=bundle.id)
-        site.journal.write("end", run, result="released", seconds=0.0)
 
     def _require_own(self, site: Site, observed: Observed, *, adopt: bool = False) -> None:
         copy = site.require_own(observed, adopt=adopt)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from releasekit import adopting, naming
 from releasekit import journal as journals
-from releasekit import naming
 from releasekit.bundle import Bundle
 from releasekit.check import checked_plan
 from releasekit.errors import UnknownRelease
@@ -21,6 +21,7 @@ from releasekit.run import Run, run_id
 from releasekit.site import Site
 from releasekit.strategies.blue_green import BlueGreen
 from releasekit.strategies.mixed import Mix
+from releasekit.strategies.recreate import Recreate
 from releasekit.workspace import Workspace
 
 Begin = Callable[[str, str, Release], Run]
@@ -42,12 +43,20 @@ class Recovery:
         """How it ended, once the release that was last committed to serves."""
         records = self.workspace.journal(self.project).records()
         opened, stack = journals.open_run(records), journals.committed(records)
+        if opened is not None and opened.get("kind") == adopting.KIND:
+            return self._adopted(opened)
         if stack:
             return self._to_current(stack[-1], records, opened, stop)
         if opened is not None and opened.get("release"):
             return self._to_first(str(opened["release"]), opened, stop)
         run = run_id(self.workspace.clock.utc())
         return Outcome("nothing-to-do", "", "", "", run, 0.0)
+
+    def _adopted(self, opened: Mapping[str, Any]) -> Outcome:
+        """End an adoption that was cut short: it only writes down what serves. The next `up` goes
+        on from there, or adopts it anew."""
+        run = self.begin("recover", self.project, Release(naming.tag_of(str(opened["release"]))))
+        return run.nothing(self.workspace.current_site(), Mix.single(Recreate()))
 
     def _to_current(
         self,

@@ -5,18 +5,22 @@ Reversing steps forgets the gates: traffic would go to what was never proven hea
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-from releasekit.check import checked_plan
+from releasekit.check import checked, checked_plan
 from releasekit.errors import StrategyError
-from releasekit.observed import Observed
+from releasekit.observed import Health, Observed, Upstream
 from releasekit.plan import Plan
+from releasekit.release import short
+from releasekit.steps import Announce, AwaitHealthy, ConfirmRoute, Step
 from releasekit.strategies.abandon import abandon
 from releasekit.strategies.blue_green import BlueGreen
 from releasekit.strategies.guard import OURS, origin
 from releasekit.strategies.mixed import Chosen, Mix
 from releasekit.strategies.recreate import Recreate
+from releasekit.strategies.slots import ANNOUNCED, announced, moved, traffic
 from releasekit.target import Target
 
 
@@ -32,9 +36,14 @@ def way_back(
     failed: str,
     previous: Earlier | None,
     mix: Mix,
+    *,
+    at_once: bool = False,
 ) -> Plan:
     """The plan from what the `failed` release left behind to `previous`, or, for want of one, to
     what was there `before`.
+
+    With `at_once` no more users are to get what failed: the route goes first to what still runs
+    of `previous`, however little that is. Otherwise what serves well goes on with it meanwhile.
 
     It goes by the strategies of `mix`, and where a plugin fails now, without it. nginx's file is
     left alone that somebody edited, unless the traffic has to go elsewhere.
@@ -42,11 +51,47 @@ def way_back(
     observed = _without_waiting(observed)
     if previous is None:
         return abandon(before, observed, failed)
+    target = previous.target()
+    first = _relief(observed, target) if at_once else ()
     try:
-        return checked_plan(mix, observed, previous.target())
+        return _planned(first, mix, observed, target)
     except StrategyError:
         own = Mix(_own(mix.default), {name: _own(each) for name, each in mix.services.items()})
-        return checked_plan(own, observed, previous.target())
+        return _planned(first, own, observed, target)
+
+
+def _planned(first: tuple[Step, ...], mix: Mix, observed: Observed, target: Target) -> Plan:
+    """The plan of these strategies, going on from where the steps `first` lead, if that is safe."""
+    if observed.nginx is not None and first and isinstance(first[-1], ConfirmRoute):
+        route = replace(observed.route, upstreams=first[-1].upstreams)
+        then = replace(observed, nginx=replace(observed.nginx, loaded=route, draining=True))
+        with suppress(StrategyError):
+            plan = mix.plan(then, target)
+            plan = replace(plan, based_on=observed.fingerprint(), steps=(*first, *plan.steps))
+            return checked(plan, mix, observed, target)
+    return checked_plan(mix, observed, target)
+
+
+def _relief(observed: Observed, target: Target) -> tuple[Step, ...]:
+    """Prove what runs of `target`, and give it the route alone; where nothing of a service does,
+    its part of the route stays as it is."""
+    up = [r for r in observed.of(target.release) if r.running and r.health is not Health.UNHEALTHY]
+    left = {s: tuple(r.name for r in up if r.service == s) for s in target.asked}
+    before = observed.route.upstreams
+    after = tuple(
+        Upstream(u.service, left[u.service]) if left.get(u.service) else u for u in before
+    )
+    if traffic(after) == traffic(before):
+        return ()
+    pairs = tuple((u.service, name) for u in before for name in left.get(u.service, ()))
+    told = announced(before, pairs)
+    is_known = all(replica.release for replica in observed.routed())
+    announces = observed.nginx is not None and observed.nginx.resolves and is_known
+    return (
+        *((Announce(told, ANNOUNCED),) if announces and told != before else ()),
+        AwaitHealthy(target.release, pairs, target.health_timeout_s, "it takes the traffic back"),
+        *moved(after, f"{short(target.release)} serves with what is left of it"),
+    )
 
 
 def _without_waiting(observed: Observed) -> Observed:

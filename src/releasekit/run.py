@@ -6,7 +6,7 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, NoReturn
 from releasekit import holding
 from releasekit import journal as journals
 from releasekit.check import checked_plan
+from releasekit.downtime import Downtime
 from releasekit.errors import (
+    Breach,
+    DeadlineExceeded,
     EngineError,
-    HostError,
     Interrupted,
     MigrationUnfinished,
     NeedsPerson,
     ReleaseFailed,
     ReleasekitError,
     StepFailed,
+    known,
 )
 from releasekit.events import EventSink, PlanMade, RunEnded, RunStarted, Warned
 from releasekit.observed import Observed
@@ -30,7 +33,7 @@ from releasekit.outcome import Outcome
 from releasekit.plan import Plan
 from releasekit.recovery import way_back
 from releasekit.release import Release, short
-from releasekit.runner import Downtime, Runner
+from releasekit.runner import Runner
 from releasekit.status import serving_release
 from releasekit.steps import Remove, Stop
 from releasekit.strategies.mixed import Mix
@@ -42,8 +45,10 @@ if TYPE_CHECKING:
     from releasekit.site import Site
     from releasekit.workspace import Workspace
 
-ENGINE_BACK_S = 30.0
-"""How long the way back waits for an engine that does not answer."""
+ENGINE_BACK_S = 60.0
+"""How long the way back waits for an engine that does not answer, and may hang for half of it."""
+TRIES = 3
+"""How often the way back is planned anew, as the engine goes away in its midst."""
 DONE = {
     "up": "released",
     "rollback": "rolled-back",
@@ -117,8 +122,9 @@ class Run:
         except (Exception, KeyboardInterrupt) as error:
             verb = "recovered" if self._kind == "recover" else "released"
             what = f"{short(bundle.id)} was not {verb}"
-            go_back = partial(self._go_back, site, bundle, mix, observed)
-            self._revert(site, bundle.id, what, go_back, _known(error))
+            at_once = isinstance(error, Breach)
+            go_back = partial(self._go_back, site, bundle, mix, observed, at_once=at_once)
+            self._fail(site, bundle.id, what, go_back, known(error))
         result = "held" if hold else DONE[self._kind]
         self._record_end(site, result)
         return self._ended(result, bundle.id, mix, observed, serving)
@@ -142,12 +148,8 @@ class Run:
         self._events(PlanMade(plan))
         site.mend(observed)
         self._record_begin(site, release, mix)
-        try:
-            self._runner(site, stop).run(plan, self._id)
-            _require_gone(plan, site.observe())
-        except (Exception, KeyboardInterrupt) as error:
-            what = f"{short(release)} is still held"
-            self._revert(site, release, what, lambda: observed.current, _known(error))
+        what, serving = f"{short(release)} is still held", observed.current
+        self._take_away(plan, site, stop, release, what, serving)
         self._record_end(site, "aborted")
         return self._ended("aborted", release, mix, observed, observed.current)
 
@@ -161,18 +163,33 @@ class Run:
         self._make_room(observed.project)
         release = plan.release
         self._events(PlanMade(plan))
+        site.mend(observed)
         if plan.is_empty:
             self._record_well(site, release, mix)
             return self._ended("nothing-to-do", "", mix, observed, "")
         self._record_begin(site, release, mix)
+        what = f"{short(release)} has left something still"
+        self._take_away(plan, site, stop, release, what, "")
+        self._record_end(site, "recovered")
+        return self._ended("recovered", "", mix, observed, "")
+
+    def _take_away(
+        self, plan: Plan, site: Site, stop: threading.Event, release: str, what: str, serving: str
+    ) -> None:
+        """Run a plan that only removes what is left of `release`; where it fails that is `what` is
+        said, and `serving` is what has to serve."""
         try:
             self._runner(site, stop).run(plan, self._id)
             _require_gone(plan, site.observe())
         except (Exception, KeyboardInterrupt) as error:
-            what = f"{short(release)} has left something still"
-            self._revert(site, release, what, lambda: "", _known(error))
-        self._record_end(site, "recovered")
-        return self._ended("recovered", "", mix, observed, "")
+            self._fail(site, release, what, lambda: serving, known(error))
+
+    def nothing(self, site: Site, mix: Mix) -> Outcome:
+        """End what a run has left open that changed nothing: there is nothing to put right."""
+        observed = site.observe()
+        current = observed.current
+        self._record_well(site, current, mix)
+        return self._ended("nothing-to-do", current, mix, observed, current)
 
     @property
     def _is_way_back(self) -> bool:
@@ -189,12 +206,8 @@ class Run:
         return runner
 
     def _write(self, site: Site, event: str, run: str, **facts: object) -> None:
-        try:
+        with journals.if_possible(self._events) if self._is_way_back else nullcontext():
             site.journal.write(event, run, **facts)
-        except HostError as error:
-            if not self._is_way_back:
-                raise
-            self._events(Warned(f"not in the journal: {error.message}"))
 
     @property
     def _seconds(self) -> float:
@@ -224,8 +237,10 @@ class Run:
             self._record_end(site, "nothing-to-do")
 
     def _record_end(self, site: Site, result: str, reason: str = "") -> None:
+        """What it came to stays that, also where it cannot be written."""
         facts = {"seconds": self._seconds, "downtime_s": self._downtime.seconds}
-        self._write(site, "end", self._id, result=result, reason=reason, **facts)
+        with journals.if_possible(self._events):
+            site.journal.write("end", self._id, result=result, reason=reason, **facts)
 
     def _ended(
         self, result: str, release: str, mix: Mix, before: Observed, serving: str
@@ -234,7 +249,7 @@ class Run:
         self._events(RunEnded(self._id, result, release, serving, seconds))
         return Outcome(result, release, before.current, mix.name, self._id, seconds, downtime)
 
-    def _revert(
+    def _fail(
         self,
         site: Site,
         failed: str,
@@ -246,28 +261,40 @@ class Run:
         serving = ""
         try:
             wanted = go_back()
-            serving = serving_release(site.observe())
+            serving = serving_release(self._observed(site))
             hint = error.hint or HINTS.get(self._kind, "")
             raised = _failure(f"{what}: {error.message}", error, wanted, serving, hint)
         except Exception as second:  # whatever it is, a person has to know
             raised = NeedsPerson(
-                f"{error.message}; and the way back failed too: {_known(second).message}",
+                f"{error.message}; and the way back failed too: {known(second).message}",
                 hint=LOOK,
                 reason=error,
             )
         result = _RESULTS.get(type(raised), "failed")
-        with suppress(ReleasekitError):  # of a full disk: what is raised says it all
-            self._record_end(site, result, error.message)
+        self._record_end(site, result, error.message)
         ended = RunEnded(self._id, result, failed, serving, self._seconds, error.message)
         self._events(ended)
         raise raised from error
 
-    def _go_back(self, site: Site, failed: Bundle, mix: Mix, before: Observed) -> str:
+    def _go_back(
+        self, site: Site, failed: Bundle, mix: Mix, before: Observed, *, at_once: bool
+    ) -> str:
         """Observe anew and run the plan to what was current; its id, "" when nothing was.
 
         There is no way back from a failed repair of what is current: that stays as it is.
         """
         self._workspace.give_way(failed.project, self._events)
+        back = partial(self._once_back, site, failed, mix, before, at_once=at_once)
+        for _ in range(TRIES - 1):
+            try:
+                return back()
+            except EngineError as error:  # it restarts: what there is then, nobody knows yet
+                self._events(Warned(f"the way back begins anew: {error.message}"))
+        return back()
+
+    def _once_back(
+        self, site: Site, failed: Bundle, mix: Mix, before: Observed, *, at_once: bool
+    ) -> str:
         observed = self._observed(site)
         if observed.current == failed.id:
             return failed.id
@@ -275,7 +302,7 @@ class Run:
         if previous is not None:
             site = self._workspace.site(previous)
         site.mend(observed)
-        plan = way_back(before, observed, failed.id, previous, mix)
+        plan = way_back(before, observed, failed.id, previous, mix, at_once=at_once)
         self._run_back(site, plan, failed.project)
         return observed.current
 
@@ -287,7 +314,7 @@ class Run:
         def look() -> str:
             try:
                 found.append(site.observe())
-            except EngineError as error:
+            except (EngineError, DeadlineExceeded) as error:
                 return error.message
             return ""
 
@@ -331,16 +358,6 @@ def _require_gone(plan: Plan, observed: Observed) -> None:
     left = [r.name for r in observed.replicas if r.id in (stopped if r.running else removed)]
     if left:
         raise StepFailed(f"{', '.join(left)} could not be removed")
-
-
-def _known(error: BaseException) -> ReleasekitError:
-    if isinstance(error, ReleasekitError):
-        return error
-    if isinstance(error, KeyboardInterrupt):
-        return Interrupted("interrupted")
-    known = StepFailed(f"unexpected: {type(error).__name__}: {error}")
-    known.__cause__ = error  # for `--debug`
-    return known
 
 
 def _failure(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from releasekit.downtime import Downtime
 from releasekit.errors import (
     DeadlineExceeded,
     ForeignChange,
@@ -17,6 +18,7 @@ from releasekit.errors import (
     ReleasekitError,
     RouteRefused,
     StepFailed,
+    known,
 )
 from releasekit.events import (
     DowntimeMeasured,
@@ -26,7 +28,7 @@ from releasekit.events import (
     StepStarted,
     Warned,
 )
-from releasekit.journal import Journal, committed
+from releasekit.journal import Journal, committed, if_possible
 from releasekit.migrating import NEXT
 from releasekit.plan import Plan
 from releasekit.ports import LOG_LINES, Clock, Engine, Router
@@ -56,15 +58,6 @@ CONFIRM_DEADLINE_S = 15.0
 
 
 @dataclass
-class Downtime:
-    """A stopwatch for the time that services do not answer; it outlives a failed plan, for it
-    goes on until the previous release serves again."""
-
-    seconds: float | None = None
-    since: float | None = None
-
-
-@dataclass
 class Runner:
     """Executes plans through the ports. `is_stopped` asks whether a person wants it to end."""
 
@@ -87,6 +80,7 @@ class Runner:
     """When the replicas of the last `AwaitHealthy` began to answer."""
     _is_loaded: bool = field(default=False, init=False)
     """Whether nginx served the last `Route` already, so that it was not loaded anew."""
+    _is_committed: bool = field(default=False, init=False)
 
     def run(self, plan: Plan, run: str) -> None:
         """Run every step; raises what the failing step raised, or `Interrupted`.
@@ -95,20 +89,24 @@ class Runner:
         drain that failed: the new release serves, and what is left of the old one is cleared by
         the next run.
         """
-        is_committed = not any(isinstance(step, MarkCurrent) for step in plan.steps)
+        self._is_committed = not any(isinstance(step, MarkCurrent) for step in plan.steps)
         for number, step in enumerate(plan.steps, start=1):
-            if self.is_stopped() and not is_committed:
-                raise Interrupted("stopped on request")
+            if not self._is_committed:
+                self._stop_on_request()
             try:
                 self._step(step, number, len(plan.steps), plan, run)
-            except ReleasekitError as error:
-                is_committed = is_committed or self._is_marked(step)
-                if not (is_committed and step.phase is Phase.SETTLE):
+            # A bug of ours is no reason either to call it a failed release.
+            except Exception as error:
+                self._is_committed = self._is_committed or self._is_marked(step)
+                if not (self._is_committed and step.phase is Phase.SETTLE):
                     raise
-                self.events(Warned(f"{type(step).__name__}: {error.message}"))
+                # In the midst of a way back: it may not end there as if it were done.
+                if isinstance(step, Drain) and not _only_settles(plan.steps[number:]):
+                    raise
+                self.events(Warned(f"{type(step).__name__}: {known(error).message}"))
                 if isinstance(step, Drain):
                     return  # nobody knows who still has requests: whoever it is, runs on
-            is_committed = is_committed or isinstance(step, MarkCurrent)
+            self._is_committed = self._is_committed or isinstance(step, MarkCurrent)
 
     def _is_marked(self, step: Step) -> bool:
         """Whether this was the commit point, and is on record although something failed then: a
@@ -124,7 +122,7 @@ class Runner:
         self._record(run, state="begin", number=number, step=name, what=str(step))
         self.events(StepStarted(number, total, step))
         began = self.clock.now()
-        self._watch_downtime(step, plan, began)
+        self.downtime.heed(step, plan, began)
         try:
             if isinstance(step, Route):
                 self._look_before(plan)
@@ -161,25 +159,21 @@ class Runner:
         self._write("step", run, **facts)
 
     def _write(self, event: str, run: str, **facts: object) -> None:
-        try:
+        with nullcontext() if self.must_record else if_possible(self.events):
             self.journal.write(event, run, **facts)
-        except ReleasekitError as error:
-            if self.must_record:
-                raise
-            self.events(Warned(f"not in the journal: {error.message}"))
 
     def _take(self, step: Step, plan: Plan, run: str) -> None:  # noqa: C901  # a case a step
         match step:
             case Pull():
                 self.engine.pull(step.images)
             case EnsureBacking():
-                self.engine.ensure_backing(plan.release, step.services)
+                self.engine.ensure_backing(plan.release, step.services, self._stop_on_request)
             case RunOnce():
                 self._run_once(step, run)
             case Start():
                 self.engine.start(step.release, step.slot, step.replicas)
             case Announce():
-                self._routed.apply(step.upstreams)
+                self._routed.apply(step.upstreams, self._stop_on_request)
                 if any(upstream.preview for upstream in step.upstreams):
                     self._confirm(step)  # it is there to be tried as soon as the run ends
             case AwaitHealthy():
@@ -187,7 +181,7 @@ class Runner:
                 if not {service for service, _ in step.replicas} & _routed(plan):
                     self._end_downtime(self._answered)  # nobody else can tell that they work
             case Route():
-                self._is_loaded = not self._routed.apply(step.upstreams)
+                self._is_loaded = not self._routed.apply(step.upstreams, self._stop_on_request)
             case ConfirmRoute():
                 self._confirm(step)
             case Watch():
@@ -303,6 +297,8 @@ class Runner:
 
     def _drain(self, step: Drain) -> None:
         def look() -> str:
+            if not self._is_committed:  # what is drained runs on, and can be gone back to
+                self._stop_on_request()
             try:
                 return self._routed.undrained()
             except ReleasekitError as error:  # nobody is to be cut because docker hiccups
@@ -323,18 +319,14 @@ class Runner:
         if self.is_stopped():
             raise Interrupted("stopped on request")
 
-    def _watch_downtime(self, step: Step, plan: Plan, now: float) -> None:
-        """Downtime begins with the first stop of a service that the plan declares down."""
-        if not isinstance(step, Stop) or step.phase is Phase.SETTLE:
-            return
-        if self.downtime.since is None and {r.service for r in step.replicas} & {*plan.downtime}:
-            self.downtime.since = now
-
     def _end_downtime(self, now: float) -> None:
-        if self.downtime.since is not None:
-            self.downtime.seconds = (self.downtime.seconds or 0.0) + now - self.downtime.since
-            self.downtime.since = None
-            self.events(DowntimeMeasured(self.downtime.seconds))
+        seconds = self.downtime.end(now)
+        if seconds is not None:
+            self.events(DowntimeMeasured(seconds))
+
+
+def _only_settles(steps: Iterable[Step]) -> bool:
+    return all(step.phase is Phase.SETTLE for step in steps)
 
 
 def _routed(plan: Plan) -> frozenset[str]:

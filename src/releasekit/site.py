@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from releasekit import journal as journals
@@ -12,6 +13,7 @@ from releasekit.bundle import Bundle, BundleStore
 from releasekit.compose.docker import Docker
 from releasekit.compose.engine import ComposeEngine
 from releasekit.compose.nginx_container import NginxContainer
+from releasekit.downtime import Downtime
 from releasekit.errors import SettingsError
 from releasekit.events import EventSink
 from releasekit.journal import Journal
@@ -19,7 +21,7 @@ from releasekit.nginx.render import FILE
 from releasekit.nginx.router import Bake, NginxRouter
 from releasekit.observed import Nginx, Observed
 from releasekit.ports import Clock, Host
-from releasekit.runner import Downtime, Runner
+from releasekit.runner import Runner
 from releasekit.settings import BakeSettings, NginxSettings
 from releasekit.status import by_sight
 from releasekit.target import Target
@@ -88,18 +90,9 @@ class Site:
         """What there is now. What is current is taken from what serves where the journal cannot
         be trusted."""
         reading = self.journal.read()
-        records, stack = reading.records, journals.committed(reading.records)
         (replicas, backing), nginx = together(self.engine.observe, self._observe_nginx)
-        observed = Observed(
-            project=self.project,
-            replicas=replicas,
-            backing=backing,
-            nginx=nginx,
-            current=stack[-1] if stack else "",
-            committed=journals.ever_committed(records),
-            held=journals.held(records),
-            migrated=journals.migrated(records),
-        )
+        seen = Observed(self.project, replicas, backing, nginx)
+        observed = journals.recalled(seen, reading.records)
         return observed if reading.is_whole else by_sight(observed)
 
     def require_route(self, target: Target, observed: Observed, *, on_preview: bool) -> None:
@@ -186,7 +179,14 @@ def wire(
     """The adapters for `bundle`'s project."""
     docker = Docker(host)
     store = BundleStore(host, place.releases)
-    engine = ComposeEngine(host, docker, store, clock, bundle)
+    journal = Journal(host, clock, place.journal)
+
+    def committed() -> Collection[str]:
+        """Where the journal cannot be trusted, what is stored has to do."""
+        reading = journal.read()
+        return journals.ever_committed(reading.records) if reading.is_whole else store.ids()
+
+    engine = ComposeEngine(host, docker, store, clock, bundle, committed)
     router: NginxRouter | None = None
     if bundle.nginx_service is not None:
         container = NginxContainer(docker, engine, bundle, bundle.nginx_service, place.nginx)
@@ -201,5 +201,4 @@ def wire(
             lock=place.nginx_lock,
             bake=Bake(nginx.bake_log, logs_for_s) if logs_for_s else None,
         )
-    journal = Journal(host, clock, place.journal)
     return Site(bundle.project, host, clock, store, journal, engine, router, bake, place)

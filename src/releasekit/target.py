@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from releasekit.observed import PLAIN, Upstream
-from releasekit.steps import replica_names
+from releasekit.steps import Start, replica_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,14 @@ class Target:
         if slot == PLAIN and service.container_name:
             return (service.container_name,)
         return replica_names(self.project, slot, service.name, service.replicas)
+
+    def started(self, start: Start) -> tuple[tuple[str, str], ...]:
+        """(service, replica) pairs of what runs after this step."""
+        return tuple(
+            (name, replica)
+            for name, count in start.replicas
+            for replica in self.replicas(replace(self.service(name), replicas=count), start.slot)
+        )
 
     def service(self, name: str) -> Service:
         """The service of that name; one that is not part of the release is taken as it comes."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from releasekit import journal as journals
-from releasekit.errors import DeadlineExceeded, HostError, Interrupted, NeedsPerson, UsageError
+from releasekit.errors import DeadlineExceeded, Interrupted, NeedsPerson, UsageError
 from releasekit.events import EventSink, LockAwaited, Warned
 from releasekit.freezing import require_thawed
 from releasekit.ports import Host
@@ -107,12 +107,10 @@ class Turn:
         what = f"{short(seen)} counts as current: it seems to serve" if seen else "none is current"
         self.events(Warned(what))
         run = run_id(self.workspace.clock.utc())
-        try:
+        with journals.if_possible(self.events):  # a rollback has to go on, and can
             journal.mend(run, told(reading.problems))
             if seen and seen != (stack[-1] if stack else ""):
                 journal.write("commit", run, release=seen)
-        except HostError as error:  # of a full disk: a rollback has to go on, and can
-            self.events(Warned(f"not in the journal: {error.message}"))
 
 
 @dataclass

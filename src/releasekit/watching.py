@@ -19,7 +19,7 @@ from releasekit.baking import (
     numbers,
     tally,
 )
-from releasekit.errors import NeverHealthy, ReleasekitError, StepFailed
+from releasekit.errors import Breach, ReleasekitError
 from releasekit.events import EventSink, StepProgress, Warned
 from releasekit.naming import tag_of
 from releasekit.ports import LOG_LINES, Clock, Engine, Host, Page, Probe
@@ -147,7 +147,7 @@ class Watcher:
     """The run in which each replica was found first."""
 
     def watch(self, stop_on_request: Callable[[], None]) -> None:
-        """Return when the time is up; raises `StepFailed` when the release is bad."""
+        """Return when the time is up; raises `Breach` when the release is bad."""
         ends = self.clock.now() + self.step.seconds
         self._sick_before()  # in which runs they are
         while (left := ends - self.clock.now()) > 0:
@@ -171,7 +171,7 @@ class Watcher:
         for each in self.judges:
             verdict = self._judged(each)
             if self._is_certain(type(each).__name__, verdict):
-                raise StepFailed(f"it serves and is not well: {verdict.why}")
+                raise Breach(f"it serves and is not well: {verdict.why}")
             told += [verdict.why] if verdict.why else []
         self.events(StepProgress(self.step, "; ".join(told)))
 
@@ -195,7 +195,7 @@ class Watcher:
         if failing:
             why = "; ".join(wrong[name].why for name in failing)
             tails = {name: self.engine.log_tail(name, LOG_LINES) for name in failing}
-            raise NeverHealthy(f"not healthy: {why}", log_tail=tails)
+            raise Breach(f"not healthy: {why}", log_tail=tails)
 
     def _wrong(self, name: str, probe: Probe) -> Verdict:
         has_restarted = self._has_restarted(name, probe)

@@ -6,12 +6,13 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from releasekit import journal as journals
 from releasekit import preparing, room
+from releasekit.adopting import Adopted, strangers
 from releasekit.bundle import Bundle, BundleStore
 from releasekit.chain import Reading
 from releasekit.compose import model as models
@@ -23,7 +24,7 @@ from releasekit.events import EventSink, StepEnded, StepStarted
 from releasekit.journal import Journal, committed
 from releasekit.migrating import Decision, require_decided
 from releasekit.nginx.managed import sweep
-from releasekit.observed import PLAIN, Observed, Replica
+from releasekit.observed import Observed, Replica
 from releasekit.ports import Clock, Host
 from releasekit.preparing import Draft, Pinned
 from releasekit.release import TAG, Release, short
@@ -153,9 +154,7 @@ class Workspace:
 
         It gets the project's files as they are now: what it was started with nobody knows.
         """
-        if observed.current:
-            return None  # what plain compose started since then is a stray, not what serves
-        unknown = [r for r in observed.replicas if not r.release and r.slot == PLAIN and r.running]
+        unknown = strangers(observed)
         if not unknown:
             return None
         ids = {replica.service: replica.image for replica in unknown}
@@ -266,30 +265,6 @@ class Workspace:
             for name in self.host.list_dir(root)
             if _folder_of(self.host.read(f"{root}/{name}/{PROJECT_FILE}")) == self.folder
         ]
-
-
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """A release that plain compose started, taken over as it runs."""
-
-    pinned: Pinned
-
-    def known(self, observed: Observed) -> Observed:
-        """`observed` as it will be once this is recorded."""
-        bundle = self.pinned.bundle
-        replicas = tuple(
-            replace(r, release=bundle.id)
-            if not r.release and bundle.images.get(r.service) == r.image
-            else r
-            for r in observed.replicas
-        )
-        committed = observed.committed | {bundle.id}
-        return replace(
-            observed,
-            replicas=tuple(sorted(replicas)),
-            current=observed.current or bundle.id,
-            committed=committed,
-        )
 
 
 def _folder_of(text: str | None) -> str | None:

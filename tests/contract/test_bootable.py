@@ -18,6 +18,7 @@ from releasekit.errors import (
     DeadlineExceeded,
     ForeignChange,
     HostError,
+    Interrupted,
     Locked,
     RouteRefused,
 )
@@ -378,6 +379,19 @@ class TestOtherProjects:
         with LocalHost(os.environ).lock(world.lock, "reloading nginx"):
             with pytest.raises(Locked, match=f"process {os.getpid()}.*: reloading nginx"):
                 world.router.apply([green])
+
+        assert world.answer() == "blue"
+
+    def test_not_once_it_is_asked_to_stop(
+        self, world: World, blue: Upstream, green: Upstream
+    ) -> None:
+        world.serve(blue)
+
+        def stop() -> None:
+            raise Interrupted("stopped on request")
+
+        with LocalHost(os.environ).lock(world.lock, "reloading nginx"), pytest.raises(Interrupted):
+            world.router.apply([green], stop)
 
         assert world.answer() == "blue"
 

@@ -43,7 +43,7 @@ class Worker:
             images={},
         )
         store = BundleStore(host, "/nowhere")
-        self.engine = ComposeEngine(host, Docker(host), store, self.clock, bundle)
+        self.engine = ComposeEngine(host, Docker(host), store, self.clock, bundle, set)
 
     def run(self, script: str, *options: str) -> None:
         image = "releasekit-base/redis:7"

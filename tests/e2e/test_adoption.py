@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tests.e2e.shop import Shop, assert_none_lost, assert_orders_kept, assert_serves
@@ -39,3 +41,40 @@ def test_it_is_taken_over_under_load_and_can_be_gone_back_to(empty_shop: Shop) -
         assert_serves(shop, shop.first)
     assert_none_lost(shop, load.report)
     assert shop.backing() == backing
+
+
+DYING = """
+import os, signal, sys
+from releasekit.cli import main
+from releasekit.journal import Journal
+
+write = Journal.write
+
+def dying(self, event, run, **facts):
+    if event == "commit":
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(self, event, run, **facts)
+
+Journal.write = dying
+sys.exit(main())
+"""
+"""`releasekit`, until it is about to commit to anything."""
+
+
+@pytest.mark.slow
+def test_killed_while_it_is_taken_over_it_serves_on_and_the_next_release_takes_it_over(
+    empty_shop: Shop,
+) -> None:
+    shop = empty_shop
+    second = shop.commit("Say what is new", headline="Strawberries are here")
+    shop.compose("up", "-d", "--wait", tag=shop.first)
+    before = shop.app()
+    shop.run(sys.executable, "-c", DYING, "up", "--json", second).ended(-9)
+    with shop.load() as load:
+        shop.releasekit("recover").ended(0)
+    assert_none_lost(shop, load.report)
+    assert shop.app() == before
+    shop.up(second).ended(0)
+    assert_serves(shop, second)
+    shop.rollback().ended(0)
+    assert_serves(shop, shop.first)

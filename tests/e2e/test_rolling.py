@@ -81,6 +81,27 @@ def test_behind_an_old_nginx_only_reused_connections_lose_requests(old_shop: Sho
 
 
 @pytest.mark.slow
+def test_after_a_breach_the_route_goes_back_at_once(three: Shop) -> None:
+    team, first = three, three.live()
+    sha = team.broken("errors")
+    bake = {"RELEASEKIT_BAKE__DURATION": "15s", "RELEASEKIT_BAKE__MAX_ERROR_RATE": "0.05"}
+    with team.load() as load:
+        ran = team.up(sha, **bake).ended(1)
+    steps = ran.steps[ran.steps.index("Watch") + 1 :]
+    assert steps[: steps.index("ConfirmRoute") + 1] == [
+        "Announce",
+        "AwaitHealthy",
+        "Route",
+        "ConfirmRoute",
+    ]
+    # What is left of the old release, then all of it.
+    assert [len(names) for names in ran.routes("web")[-2:]] == [1, 3]
+    assert load.report.failed_by_kind.keys() == {"status 500"}, load.report.summary()
+    assert_orders_kept(team, load.report)
+    assert_serves(team, first, web=3)
+
+
+@pytest.mark.slow
 def test_the_number_of_replicas_may_change_with_the_release(three: Shop) -> None:
     team, first, before = three, three.live(), 3
     second = team.commit("Say what is new")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from releasekit.errors import CommandFailed, NeverHealthy, RouteRefused, StepFailed
+from releasekit.errors import Breach, CommandFailed, RouteRefused, StepFailed
 from releasekit.events import ignore
 from releasekit.observed import PLAIN, Nginx, Route, Upstream
 from releasekit.plan import Plan
@@ -155,7 +155,7 @@ def test_who_gets_sick_after_a_while_fails_the_watch() -> None:
         return Plan("canary", B, "", steps)
 
     runner.run(watched(2.0), "run")
-    with pytest.raises(NeverHealthy, match="shop-releases-web-green-1: GET /up: 503"):
+    with pytest.raises(Breach, match="shop-releases-web-green-1: GET /up: 503"):
         runner.run(watched(10.0), "run")
     assert 5.0 < world.clock.now() < 8.0
 

@@ -33,7 +33,7 @@ from releasekit.testing.trials import failed, trials
 from tests.simulation.naive import BUGS, Bug, Naive, watched
 from tests.simulation.starts import BLUE_GREEN, NEW, ROLLING, A, C, after, target
 
-WayBack = Callable[[Observed, Observed, str, Earlier | None, Mix], Plan]
+WayBack = Callable[..., Plan]
 
 each_bug = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 
@@ -140,7 +140,7 @@ def test_a_bake_before_the_commit_point_holds() -> None:
 
 
 def undo(
-    before: Observed, observed: Observed, failed: str, previous: Earlier | None, mix: Mix
+    before: Observed, observed: Observed, failed: str, _: Earlier | None, mix: Mix, **__: bool
 ) -> Plan:
     """Every step of the plan that was run, taken back in reverse. What was not run yet has nothing
     to be taken back."""
@@ -189,9 +189,9 @@ def test_to_undo_steps_in_reverse_is_unsafe_and_to_plan_back_is_not(chosen: Chos
     rules: set[str] = set()
 
     def undone(
-        before: Observed, observed: Observed, failed: str, previous: Earlier | None, mix: Mix
+        before: Observed, observed: Observed, failed: str, _: Earlier | None, mix: Mix, **__: bool
     ) -> Plan:
-        plan = undo(before, observed, failed, previous, mix)
+        plan = undo(before, observed, failed, _, mix)
         rules.update(rule for rule, _ in broken(observed, in_order(A), plan))
         return plan
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from releasekit import holding
 from releasekit import journal as journals
+from releasekit.downtime import Downtime
 from releasekit.errors import ReleaseFailed
 from releasekit.events import Event, EventSink, StepStarted, ignore
 from releasekit.observed import Observed
@@ -17,7 +18,7 @@ from releasekit.outcome import Outcome
 from releasekit.recovering import Recovery
 from releasekit.release import Release
 from releasekit.run import Run
-from releasekit.runner import Downtime, Runner
+from releasekit.runner import Runner
 from releasekit.strategies import registry
 from releasekit.strategies.base import Strategy
 from releasekit.strategies.blue_green import BlueGreen

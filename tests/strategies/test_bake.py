@@ -4,22 +4,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
+from releasekit.check import check_plan
+from releasekit.recovery import way_back
 from releasekit.steps import Watch
 from releasekit.strategies.base import Options
 from releasekit.strategies.blue_green import BlueGreen, BlueGreenOptions
 from releasekit.strategies.mixed import Chosen, Mix
 from releasekit.strategies.recreate import Recreate
 from releasekit.strategies.rolling import Rolling, RollingOptions
+from releasekit.target import Target
 from tests.strategies.shop import (
     ANNOUNCED_B,
     BLUE_A,
     EMPTY_HOST,
     GREEN_B,
     PLAIN_A,
+    PREPARED,
     RECREATED_A,
     ROUTED_B,
     THREE_A,
@@ -32,6 +36,9 @@ from tests.strategies.shop import (
     B,
     C,
     State,
+    names,
+    replica,
+    replicas,
     target,
 )
 
@@ -137,6 +144,65 @@ def test_nothing_is_watched_that_cannot_be_taken_back(
 def test_without_a_surge_nothing_old_is_left_to_go_back_to() -> None:
     options = RollingOptions(max_surge=0, max_unavailable=2)
     assert "Watch" not in baked(THREE_A, B, Mix(Chosen(Rolling(), options)), WEB_3)
+
+
+WATCHED = (
+    PREPARED.having([replica("web", "blue", A), replica("worker", "blue", A)])
+    .having(replica("web", "blue", A, number, running=False) for number in (2, 3))
+    .having(replicas(B, "green", web=3))
+    .serving(*names("green", 3))
+    .committed(A)
+)
+"""B is watched in the midst of rolling: one replica of A's web still runs."""
+
+
+def back(*, at_once: bool, chosen: Chosen = ROLLING) -> str:
+    stored = Stored(target(A, WEB_3, WORKER))
+    plan = way_back(THREE_A.observed, WATCHED.observed, B, stored, Mix(chosen), at_once=at_once)
+    assert check_plan(WATCHED.observed, stored.target(), plan) == ()
+    return plan.render()
+
+
+@dataclass(frozen=True)
+class Stored:
+    to: Target
+
+    def target(self) -> Target:
+        return self.to
+
+
+def test_after_a_breach_what_is_left_of_the_old_release_gets_the_route_first() -> None:
+    golden = """\
+rolling to aaaaaaa; downtime: none
+1 prepare Announce      shop-releases-web-blue-1   (nginx resolves names after a reload, not before it)
+1 prepare AwaitHealthy  shop-releases-web-blue-1   (it takes the traffic back)
+2 shift   Route         web -> shop-releases-web-blue-1   (aaaaaaa serves with what is left of it)
+2 shift   ConfirmRoute  web -> shop-releases-web-blue-1   (exit 0 of a reload proves nothing)
+1 prepare Remove        shop-releases-web-blue-2 shop-releases-web-blue-3   (in the way: aaaaaaa)
+3 settle  Drain         at most 30 s   (old workers finish their requests)
+3 settle  Stop          shop-releases-web-green-1 shop-releases-web-green-2 shop-releases-web-green-3   (replaced by aaaaaaa)
+1 prepare Start         web x3 of aaaaaaa in blue   (3 of 3; not all of it runs)
+1 prepare Announce      shop-releases-web-blue-2 shop-releases-web-blue-3   (nginx resolves names after a reload, not before it)
+1 prepare AwaitHealthy  shop-releases-web-blue-2 shop-releases-web-blue-3   (traffic only for what is proven healthy)
+2 shift   Route         web -> shop-releases-web-blue-1,shop-releases-web-blue-2,shop-releases-web-blue-3   (aaaaaaa is healthy)
+2 shift   ConfirmRoute  web -> shop-releases-web-blue-1,shop-releases-web-blue-2,shop-releases-web-blue-3   (exit 0 of a reload proves nothing)
+1 prepare AwaitHealthy  shop-releases-worker-blue-1   (it has to work)
+3 settle  Drain         at most 30 s   (old workers finish their requests)
+3 settle  Stop          shop-releases-worker-green-1   (replaced by aaaaaaa)
+3 settle  Remove        shop-releases-web-green-1 shop-releases-web-green-2 shop-releases-web-green-3 shop-releases-worker-green-1   (nothing goes back to it)"""
+    assert back(at_once=True) == golden
+
+
+def test_after_any_other_failure_what_serves_well_goes_on_meanwhile() -> None:
+    first, *_ = (line for line in back(at_once=False).splitlines() if " Route " in line)
+    assert "shop-releases-web-blue-1,shop-releases-web-green-1,shop-releases-web-green-2" in first
+
+
+@pytest.mark.parametrize("chosen", [ROLLING, BLUE_GREEN], ids=["rolling", "blue-green"])
+def test_after_a_breach_nothing_slow_comes_before_the_route(chosen: Chosen) -> None:
+    _, *steps = back(at_once=True, chosen=chosen).splitlines()
+    kinds = [line.split()[2] for line in steps]
+    assert kinds[: kinds.index("Route")] == ["Announce", "AwaitHealthy"]
 
 
 @pytest.mark.parametrize("chosen", [BLUE_GREEN, ROLLING, RECREATE])

@@ -115,7 +115,7 @@ def test_releases_are_ordered_by_their_number_and_never_by_the_clock(host: FakeH
 
 def test_where_the_head_cannot_be_written_the_record_counts_all_the_same(host: FakeHost) -> None:
     class Full(FakeHost):
-        def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
+        def write(self, path: str, text: str, *, mode: int = 0o600, lasting: bool = True) -> None:
             raise HostError(f"{path}: No space left on device")
 
     release(Journal(host, FakeClock(), PATH), "a")
@@ -255,6 +255,42 @@ def test_a_last_line_that_is_cut_off_is_told_and_the_next_one_vouches_for_it(
     assert journal.read().is_whole
     assert journal.read().torn == ""
     assert committed(journal.records()) == ("a", "b")
+
+
+def cut_short(*, lines: int = 3) -> FakeHost:
+    """The host of a journal whose last records are a killed run's steps."""
+    host = FakeHost()
+    journal = Journal(host, FakeClock(), PATH)
+    release(journal, "a")
+    journal.write("begin", "run-b", kind="up", release="b")
+    for number in range(lines):
+        journal.write("step", "run-b", state="begin", number=number, step="Route")
+    return host
+
+
+def test_a_step_at_the_end_that_was_changed_is_noticed_too() -> None:
+    host = cut_short()
+    text = host.files[PATH]
+    assert Journal(host, FakeClock(), PATH).read().is_whole
+    for at in range(text.rindex('"run": "run-b"'), len(text) - 2):
+        host.files[PATH] = f"{text[:at]}{chr(ord(text[at]) ^ 1)}{text[at + 1 :]}"
+        assert not Journal(host, FakeClock(), PATH).read().is_whole, at
+
+
+def test_steps_at_the_end_that_are_missing_are_noticed_too() -> None:
+    host = cut_short()
+    lines = host.files[PATH].splitlines(keepends=True)
+    for left in (1, 2, 3):
+        host.files[PATH] = "".join(lines[:-left])
+        assert not Journal(host, FakeClock(), PATH).read().is_whole
+
+
+def test_a_head_that_the_power_took_is_no_damage() -> None:
+    """It is told of a step when that is on disk, and may itself be an older one, or none."""
+    late, early = cut_short(), cut_short(lines=1)
+    for head in (early.files[HEAD], ""):
+        late.files[HEAD] = head
+        assert Journal(late, FakeClock(), PATH).read().is_whole
 
 
 def test_a_last_line_that_only_lacks_its_end_counts(journal: Journal, host: FakeHost) -> None:

@@ -14,7 +14,7 @@ from releasekit.bundle import Bundle, BundledService, BundleStore, HealthCheck
 from releasekit.compose.docker import Docker, compose_argv, version_tuple
 from releasekit.compose.engine import ComposeEngine
 from releasekit.compose.nginx_container import NginxContainer
-from releasekit.errors import CommandFailed, DeadlineExceeded, EngineError
+from releasekit.errors import CommandFailed, DeadlineExceeded, EngineError, Interrupted
 from releasekit.ports import Completed, Probe
 from releasekit.release import Release
 from releasekit.settings import Settings
@@ -47,6 +47,22 @@ def docker(status: int, stdout: str = "", stderr: str = "") -> Docker:
             "systemctl start docker",
         ),
         (
+            'error during connect: Get "http://%2Fvar%2Frun%2Fdocker.sock/v1.47/containers/json": '
+            "EOF",
+            "the Docker engine does not answer",
+            "systemctl start docker",
+        ),
+        (
+            "read unix @->/run/docker.sock: read: connection reset by peer",
+            "the Docker engine does not answer",
+            "systemctl start docker",
+        ),
+        (
+            "Error response from daemon: server is shutting down",
+            "the Docker engine does not answer",
+            "systemctl start docker",
+        ),
+        (
             "docker: 'compose' is not a docker command.",
             "docker has no compose plugin",
             "docker-compose-plugin",
@@ -62,9 +78,16 @@ def test_a_complaint_about_the_engine_says_which_of_the_three_and_what_helps(
     assert hint in caught.value.hint
 
 
-def test_any_other_failure_keeps_dockers_own_words() -> None:
-    with pytest.raises(CommandFailed, match="no space left on device") as caught:
-        docker(1, stderr="write /x: no space left on device\n").do("image", "pull", "x")
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        "write /x: no space left on device",
+        "read tcp 10.0.0.2:44:->10.0.0.9:443: read: connection reset by peer",
+    ],
+)
+def test_any_other_failure_keeps_dockers_own_words(complaint: str) -> None:
+    with pytest.raises(CommandFailed, match=complaint) as caught:
+        docker(1, stderr=f"{complaint}\n").do("image", "pull", "x")
 
     assert caught.value.status == 1
 
@@ -148,7 +171,9 @@ def bundle(**nginx: object) -> Bundle:
 
 
 def engine(host: FakeHost, **nginx: object) -> ComposeEngine:
-    return ComposeEngine(host, Docker(host), BundleStore(host, "/r"), FakeClock(), bundle(**nginx))
+    return ComposeEngine(
+        host, Docker(host), BundleStore(host, "/r"), FakeClock(), bundle(**nginx), set
+    )
 
 
 def nginx_of(host: FakeHost, **nginx: object) -> NginxContainer:
@@ -231,7 +256,7 @@ class Settling:
         self.host, self.clock = Script(), FakeClock()
         found = replace(bundle(), services=(BundledService(SETTLING),))
         self.engine = ComposeEngine(
-            self.host, Docker(self.host), BundleStore(self.host, "/r"), self.clock, found
+            self.host, Docker(self.host), BundleStore(self.host, "/r"), self.clock, found, set
         )
 
     def probe(
@@ -243,6 +268,23 @@ class Settling:
         facts = {"Id": key, "Name": "/worker-1", "RestartCount": started, "State": state}
         self.host.answers = {"inspect": containers(facts)}
         return self.engine.probe("1~a", [("worker", "worker-1")])["worker-1"]
+
+
+def test_a_wait_for_a_backing_service_ends_when_it_is_asked_to() -> None:
+    labels = {"com.docker.compose.service": "db"}
+    state = {"Status": "running", "Health": {"Status": "starting"}}
+    db = {"Id": "d", "Name": "/shop-db-1", "Config": {"Labels": labels}, "State": state}
+    host = Script(ls=Completed(0, "d shop\n", ""), inspect=containers(db))
+    host.files["/r/1~a/bundle.json"] = bundle().to_json()
+    asked: list[int] = []
+
+    def stop() -> None:
+        asked.append(1)
+        if len(asked) > 3:
+            raise Interrupted("stopped on request")
+
+    with pytest.raises(Interrupted):
+        engine(host).ensure_backing("1~a", ["db"], stop)
 
 
 def test_a_service_that_nothing_asks_is_healthy_once_it_ran_so_long() -> None:
@@ -274,7 +316,7 @@ def test_every_start_is_a_run_of_its_own() -> None:
 
 def test_a_container_is_found_at_all_its_addresses_since_it_was_started() -> None:
     host = Script()
-    engine = ComposeEngine(host, Docker(host), BundleStore(host, "/r"), FakeClock(), bundle())
+    engine = ComposeEngine(host, Docker(host), BundleStore(host, "/r"), FakeClock(), bundle(), set)
     networks = {"a": {"IPAddress": "10.1.0.2"}, "b": {"IPAddress": "10.2.0.2"}, "c": {}}
     state = {"Status": "running", "StartedAt": "2026-11-20T06:15:00Z"}
     facts = {"Id": "a", "Name": "/web-1", "State": state, "NetworkSettings": {"Networks": networks}}

@@ -136,6 +136,8 @@ def test_one_that_never_began_changed_nothing(status: str) -> None:
     failed = Completed(1, "", 'exec: "bin/migrate": no such file')
     with pytest.raises(StepFailed, match=r"could not be started: .*no such file") as caught:
         run(inspect=[NONE, found], run=[failed], rm=[UP])
+    with pytest.raises(StepFailed, match="could not be started: the Docker engine"):
+        run(inspect=[NONE, found], run=[Completed(1, "", AWAY)], rm=[UP])
     assert "may have been changed" not in caught.value.message
 
 
@@ -155,8 +157,12 @@ def test_what_nobody_knows_is_no_failure(answers: Mapping[str, Sequence[Answer]]
         run(**answers)
 
 
-def test_an_end_that_is_known_stays_known_when_the_engine_goes() -> None:
-    run(run=[UP], wait=[Completed(0, "0", "")], rm=[Completed(1, "", "no engine")])
+AWAY = "error during connect: EOF"
+
+
+@pytest.mark.parametrize("complaint", ["no engine", AWAY])
+def test_an_end_that_is_known_stays_known_when_the_engine_goes(complaint: str) -> None:
+    run(run=[UP], wait=[Completed(0, "0", "")], rm=[Completed(1, "", complaint)])
     with pytest.raises(StepFailed, match="ended with status 7"):
         run(run=[UP], wait=[Completed(0, "7", "")], logs=[DeadlineExceeded("30 s")])
 

@@ -124,6 +124,7 @@ EXIT_CODES = {
     "HostError": 1,
     "StepFailed": 1,
     "NeverHealthy": 1,
+    "Breach": 1,
     "RouteRefused": 1,
     "ReleaseFailed": 1,
     "NeedsPerson": 3,

@@ -9,21 +9,24 @@ from typing import Any, cast
 
 import pytest
 
+from releasekit.downtime import Downtime
 from releasekit.errors import (
+    DeadlineExceeded,
     EngineError,
     HostError,
     Interrupted,
     MigrationUnfinished,
     NeedsPerson,
     ReleaseFailed,
+    ReleasekitError,
     StepFailed,
 )
-from releasekit.events import Event, RunEnded, Warned
+from releasekit.events import Event, RunEnded, Warned, ignore
 from releasekit.observed import Nginx, Observed, Replica, Route, Upstream
 from releasekit.plan import Plan
 from releasekit.release import Release
-from releasekit.run import Run
-from releasekit.runner import Downtime
+from releasekit.run import TRIES, Run
+from releasekit.steps import Remove, Stop
 from releasekit.strategies.blue_green import BlueGreen
 from releasekit.strategies.mixed import Mix
 from releasekit.target import Service, Target
@@ -179,6 +182,19 @@ def test_nginx_would_start_with_what_it_serves_before_a_run_and_on_its_way_back(
     assert mended == [1, 2]
 
 
+def test_it_would_also_once_what_is_left_of_a_first_release_is_gone() -> None:
+    """Its file may lead to that, where the run was killed before the reload."""
+    left = replica(NEW, "green")
+    site = Site([observed(left, serving="blue", current=""), observed(current="")], [lambda: None])
+    plan = Plan("abandon", NEW, "f" * 16, (Stop((left,), "left"), Remove((left,), "left")))
+    workspace, real = cast("Any", Workspace(site)), cast("Any", site)
+    made = Run("recover", "shop", Bundle(NEW).release, workspace, ignore, {})
+
+    outcome = made.clear(plan, Mix.single(BlueGreen()), real, site.observe(), threading.Event())
+
+    assert (outcome.result, site.mended) == ("recovered", 1)
+
+
 def test_a_way_back_that_fails_needs_a_person_and_keeps_the_first_reason() -> None:
     first = StepFailed("not healthy", log_tail={"web": ("boom",)})
     site = Site([HALF_WAY], [fail(first), fail(RuntimeError("engine gone"))])
@@ -200,9 +216,16 @@ def test_as_before_is_only_said_of_what_was_looked_at() -> None:
         run(site, [])
 
 
-def test_the_way_back_waits_for_an_engine_that_restarts() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        EngineError("the Docker engine does not answer"),
+        DeadlineExceeded("`docker container ls` did not end within 30 s"),
+    ],
+)
+def test_the_way_back_waits_for_an_engine_that_restarts(error: ReleasekitError) -> None:
     site = Site([BACK], [fail(StepFailed("it is away")), lambda: None])
-    away = [EngineError("the Docker engine does not answer")] * 3
+    away = [error] * 3
 
     def observe() -> Observed:
         if away:
@@ -212,6 +235,29 @@ def test_the_way_back_waits_for_an_engine_that_restarts() -> None:
     site.observe = observe  # type: ignore[method-assign]
     with pytest.raises(ReleaseFailed, match="aaaaaaa serves as before"):
         run(site, [])
+
+
+def test_a_way_back_in_which_the_engine_goes_away_is_planned_anew() -> None:
+    away = fail(EngineError("the Docker engine does not answer"))
+    site = Site([HALF_WAY, HALF_WAY, BACK], [fail(StepFailed("no")), away, lambda: None])
+    events: list[Event] = []
+
+    with pytest.raises(ReleaseFailed, match="aaaaaaa serves as before"):
+        run(site, events)
+
+    assert [e.message for e in events if isinstance(e, Warned)] == [
+        "the way back begins anew: the Docker engine does not answer"
+    ]
+
+
+def test_it_is_not_for_ever() -> None:
+    away = fail(EngineError("the Docker engine does not answer"))
+    site = Site([HALF_WAY], [fail(StepFailed("no")), *[away] * TRIES])
+
+    with pytest.raises(NeedsPerson, match="way back failed too: the Docker engine does not"):
+        run(site, [])
+
+    assert site.plays == []
 
 
 def test_a_failing_repair_of_the_current_release_tells_what_serves() -> None:
@@ -228,6 +274,25 @@ def test_a_failing_repair_of_the_current_release_tells_what_serves() -> None:
 class Full(Journal):
     def write(self, event: str, run: str, **facts: Any) -> None:
         raise HostError("No space left on device")
+
+
+class FullAtLast(Journal):
+    """It takes everything but how the run ended."""
+
+    def write(self, event: str, run: str, **facts: Any) -> None:
+        if event == "end":
+            raise HostError("No space left on device")
+        super().write(event, run, **facts)
+
+
+def test_a_release_that_is_finished_is_that_also_when_its_end_cannot_be_recorded() -> None:
+    site, events = Site([BACK], [lambda: None], FullAtLast()), cast("list[Event]", [])
+
+    run(site, events)
+
+    assert [e.result for e in events if isinstance(e, RunEnded)] == ["released"]
+    said = [event.message for event in events if isinstance(event, Warned)]
+    assert said == ["not in the journal: No space left on device"]
 
 
 def full(kind: str) -> tuple[Site, Run, list[Event]]:

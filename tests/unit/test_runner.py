@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from releasekit.downtime import Downtime
 from releasekit.errors import (
     CommandFailed,
     DeadlineExceeded,
@@ -31,11 +32,12 @@ from releasekit.journal import Journal
 from releasekit.observed import PLAIN, Nginx, Route, Upstream
 from releasekit.plan import Plan
 from releasekit.ports import Probe
-from releasekit.runner import CONFIRM_DEADLINE_S, Downtime, Runner
+from releasekit.runner import CONFIRM_DEADLINE_S, Runner
 from releasekit.steps import (
     AwaitHealthy,
     ConfirmRoute,
     Drain,
+    EnsureBacking,
     MarkCurrent,
     Phase,
     Pull,
@@ -200,6 +202,15 @@ def test_after_the_commit_point_a_failing_step_only_warns_and_the_run_goes_forwa
     assert made.world.containers == {}
 
 
+def test_after_the_commit_point_a_bug_of_ours_only_warns_too() -> None:
+    made = started()
+    made.world.faults = (Fault(2, "before", lambda: ValueError("not a row of `docker top`")),)
+    blue = FakeEngine(made.world).observe()[0]
+    made.run(MarkCurrent(B, "done"), Drain(5.0, "in flight", Phase.SETTLE), Stop(blue, "B serves"))
+    assert made.warnings == ["Drain: unexpected: ValueError: not a row of `docker top`"]
+    assert [container.running for container in made.world.containers.values()] == [True]
+
+
 def test_what_was_not_drained_is_not_stopped() -> None:
     made = started()
     blue = FakeEngine(made.world).observe()[0]
@@ -209,6 +220,14 @@ def test_what_was_not_drained_is_not_stopped() -> None:
     runner.run(Plan("test", B, "", steps), "run-1")
     assert made.warnings == ["Drain: the disk is full"]
     assert [container.running for container in made.world.containers.values()] == [True]
+
+
+def test_a_way_back_that_stops_at_a_drain_in_its_midst_is_not_done() -> None:
+    made = draining(request_s=3.0)
+    made.world.faults = (Fault(1, "before", lambda: ValueError("not a row of `docker top`")),)
+    with pytest.raises(ValueError, match="not a row"):
+        made.run(Drain(30.0, ""), Start(A, "blue", (("web", 2),), "not all of it runs"))
+    assert made.warnings == []
 
 
 class FullAfter(FakeHost):
@@ -277,6 +296,53 @@ def test_it_stops_while_it_waits_for_the_route_when_asked_to() -> None:
     made.is_stopped = lambda: made.world.clock.now() > 3
     with pytest.raises(Interrupted):
         made.run(RouteStep(ROUTE, ""), ConfirmRoute(ROUTE, ""), MarkCurrent(B, ""))
+    assert made.world.clock.now() < 4
+
+
+def test_it_stops_while_it_drains_before_the_commit_point_when_asked_to() -> None:
+    """Rolling drains before every batch's stop, for hours where settings say so."""
+    made = draining(request_s=3600.0)
+    made.is_stopped = lambda: made.world.clock.now() > 3
+    with pytest.raises(Interrupted):
+        made.run(Drain(7200.0, ""), MarkCurrent(B, ""))
+    assert made.world.clock.now() < 4
+
+
+def test_a_drain_after_the_commit_point_goes_on_when_asked_to_stop() -> None:
+    made = draining(request_s=30.0)
+    made.is_stopped = lambda: made.world.clock.now() > 3
+    made.world.put("web", "blue", 1, B, running=True)
+    made.run(MarkCurrent(B, "done"), Drain(60.0, ""))
+    assert made.world.clock.now() == pytest.approx(30, abs=1)
+
+
+@pytest.mark.parametrize("step", [EnsureBacking(("db",), ""), RouteStep(ROUTE, "")], ids=repr)
+def test_it_stops_while_backing_services_or_another_projects_turn_are_waited_for(
+    step: Step,
+) -> None:
+    made = started()
+
+    def wait(on_wait: Callable[[], None]) -> None:
+        while made.world.clock.now() < 60.0:
+            on_wait()
+            made.world.clock.sleep(0.1)
+
+    class Engine(FakeEngine):
+        def ensure_backing(
+            self, release: str, services: Sequence[str], on_wait: Callable[[], None] = int
+        ) -> None:
+            wait(on_wait)
+
+    class Router(FakeRouter):
+        def apply(self, upstreams: Sequence[Upstream], on_wait: Callable[[], None] = int) -> bool:
+            wait(on_wait)
+            return True
+
+    made.is_stopped = lambda: made.world.clock.now() > 3
+    runner = made.runner(Engine(made.world))
+    runner.router = Router(made.world)
+    with pytest.raises(Interrupted):
+        runner.run(Plan("test", B, "", (step, MarkCurrent(B, ""))), "run-1")
     assert made.world.clock.now() < 4
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from releasekit.baking import Judgement, Limits, Verdict, Whereabouts
-from releasekit.errors import CommandFailed, Interrupted, NeverHealthy, StepFailed
+from releasekit.errors import Breach, CommandFailed, Interrupted, StepFailed
 from releasekit.events import Event, StepProgress, Warned
 from releasekit.ports import Page, Probe
 from releasekit.steps import Watch
@@ -97,7 +97,7 @@ def test_a_release_that_is_well_is_watched_for_its_time_and_nothing_is_said() ->
 
 def test_one_that_is_ill_is_given_up_after_some_looks_with_its_last_words() -> None:
     watched = Watched(Engine(new=lambda number: ILL if number >= 4 else WELL))
-    with pytest.raises(NeverHealthy, match=f"{NEW}: GET /up: 503") as raised:
+    with pytest.raises(Breach, match=f"{NEW}: GET /up: 503") as raised:
         watched.run()
     assert watched.engine.looks[B] == 4 + IN_A_ROW
     assert raised.value.log_tail == {NEW: (f"the last words of {NEW}",)}
@@ -110,21 +110,21 @@ def test_one_that_was_only_busy_is_not() -> None:
 def test_one_that_is_lost_is_given_up_at_once() -> None:
     lost = Probe(False, "out of memory: the kernel killed it", is_lost=True)
     watched = Watched(Engine(new=lambda _: lost))
-    with pytest.raises(NeverHealthy, match="out of memory"):
+    with pytest.raises(Breach, match="out of memory"):
         watched.run()
     assert watched.seconds == 0.0
 
 
 def test_one_that_restarts_is_given_up_although_it_is_well_again() -> None:
     watched = Watched(Engine(new=lambda number: WELL if number < 3 else Probe(True, "", run="2")))
-    with pytest.raises(NeverHealthy, match="it restarted while it was watched"):
+    with pytest.raises(Breach, match="it restarted while it was watched"):
         watched.run()
     assert watched.engine.looks[B] == 4
 
 
 def test_one_that_falls_ill_at_the_very_end_is_looked_at_until_that_is_certain() -> None:
     last = int(STEP.seconds / EVERY_S) - 1
-    with pytest.raises(NeverHealthy):
+    with pytest.raises(Breach):
         Watched(Engine(new=lambda number: ILL if number >= last else WELL)).run()
     assert Watched(Engine(new=at(last))).run().warnings == []
 
@@ -200,7 +200,7 @@ def test_a_dependency_that_makes_both_releases_sick_blames_neither(
 
 @pytest.mark.parametrize("old", [WELL, CommandFailed("docker does not answer")])
 def test_a_release_before_that_is_well_or_unknown_excuses_nothing(old: object) -> None:
-    with pytest.raises(NeverHealthy):
+    with pytest.raises(Breach):
         Watched(Engine(new=lambda _: ILL, old=lambda _: old)).run()
 
 
@@ -221,7 +221,7 @@ def test_a_page_is_not_asked_while_another_release_may_answer() -> None:
 
 def test_once_the_release_before_is_well_again_the_new_one_is_to_blame() -> None:
     recovers = Engine(new=lambda _: ILL, old=lambda number: ILL if number < 5 else WELL)
-    with pytest.raises(NeverHealthy):
+    with pytest.raises(Breach):
         Watched(recovers).run()
     assert recovers.looks[A] == 5 + IN_A_ROW
 

@@ -8,6 +8,7 @@ container a call. The host runs the commands instead, here as anywhere.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,6 +31,15 @@ SLOW_S = 600.0
 OLDEST_COMPOSE = (2, 24)
 LAST_LINES = 3
 """How many lines of what a command printed are told."""
+_AWAY = re.compile(
+    r"cannot connect to the docker daemon"
+    r"|failed to connect to the docker"  # from version 28.4 on
+    # It goes away in the midst of an answer; a registry may do that too, but by no socket.
+    r"|error during connect"
+    r"|(read|write) unix .*(connection reset by peer|broken pipe|eof)"
+    r"|daemon.*shutting down"
+)
+"""How docker says that its engine does not answer, or no more."""
 
 
 class Docker:
@@ -212,8 +222,7 @@ def engine_problem(complaint: str) -> EngineError | None:
             "no permission to talk to the Docker engine",
             hint="run as root, or: sudo usermod -aG docker $USER (then log in again)",
         )
-    # As docker says it, and from version 28.4 on.
-    if "cannot connect to the docker daemon" in text or "failed to connect to the docker" in text:
+    if _AWAY.search(text):
         return EngineError(
             "the Docker engine does not answer", hint="start it: sudo systemctl start docker"
         )

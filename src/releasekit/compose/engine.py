@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,8 @@ BODY_SHOWN = 80
 
 
 class ComposeEngine:
-    """The containers of `bundle`'s project; every other release comes from `store`."""
+    """The containers of `bundle`'s project; every other release comes from `store`. `committed`
+    tells the ids of the releases that were ever committed to."""
 
     def __init__(
         self,
@@ -38,10 +39,12 @@ class ComposeEngine:
         store: BundleStore,
         clock: Clock,
         bundle: Bundle,
+        committed: Callable[[], Collection[str]],
     ) -> None:
         self._host = host
         self._docker = docker
         self._store = store
+        self._committed = committed
         self._clock = clock
         self._project = bundle.project
         self._app = bundle.app
@@ -124,11 +127,16 @@ class ComposeEngine:
         for image in images:
             self._docker.pull(image)
 
-    def ensure_backing(self, release: str, services: Sequence[str]) -> None:
+    def ensure_backing(
+        self,
+        release: str,
+        services: Sequence[str],
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> None:
         model = self._bundle(release).model
         for service in services:
             self.up_backing(model, service)
-            self._await_backing(service)
+            self._await_backing(service, on_wait)
 
     def up_backing(self, model: Mapping[str, Any], service: str) -> None:
         """Start one backing service as the user's own `docker compose up -d` would, so that
@@ -143,17 +151,14 @@ class ComposeEngine:
             scaled = transform.backing_model(model, self._app)
             self._compose(scaled, ["up", "-d", "--no-recreate", service])
 
-    def _await_backing(self, service: str) -> None:
+    def _await_backing(self, service: str, on_wait: Callable[[], None]) -> None:
+        def look() -> str:
+            on_wait()
+            troubles = map(observe.backing_trouble, self._backing_containers(service))
+            return "; ".join(f"{service}: {trouble}" for trouble in troubles if trouble)
+
         try:
-            wait_until(
-                lambda: "; ".join(
-                    f"{service}: {trouble}"
-                    for container in self._backing_containers(service)
-                    if (trouble := observe.backing_trouble(container))
-                ),
-                deadline_s=BACKING_DEADLINE_S,
-                clock=self._clock,
-            )
+            wait_until(look, deadline_s=BACKING_DEADLINE_S, clock=self._clock)
         except DeadlineExceeded as error:
             names = [observe.name_of(c) for c in self._backing_containers(service)]
             tails = {name: self.log_tail(name, LOG_LINES) for name in names}
@@ -289,10 +294,11 @@ class ComposeEngine:
 
     def _identified(self, replica: Replica) -> Replica:
         """`replica` with its release: a container that plain compose started carries no label of
-        ours, and is known by its image."""
+        ours, and is known by the image of what was committed to. What is merely stored tells
+        nothing: such a container is nobody's, or about to be adopted."""
         if replica.release:
             return replica
-        for release in self._store.ids():
+        for release in sorted(self._committed()):
             bundle = self._store.load(release)
             if bundle is not None and bundle.images.get(replica.service) == replica.image:
                 return replace(replica, release=release)

@@ -11,7 +11,7 @@ from releasekit.compose.docker import SLOW_S, Docker
 from releasekit.compose.labels import RELEASE
 from releasekit.compose.model import Model
 from releasekit.compose.transform import slot_model
-from releasekit.errors import CommandFailed, DeadlineExceeded, StepFailed
+from releasekit.errors import CommandFailed, DeadlineExceeded, EngineError, StepFailed
 from releasekit.ports import LOG_LINES
 from releasekit.redact import secrets_in
 
@@ -49,14 +49,14 @@ def run(docker: Docker, model: Model, name: str, deadline_s: float) -> None:
     try:
         options = ["--detach", "--no-deps", "--no-TTY", "--name", name]
         docker.compose(model, ["run", *options, ONCE])
-    except CommandFailed as error:
+    except (CommandFailed, EngineError) as error:
         if isinstance(error, DeadlineExceeded) or _has_begun(docker, name):
             raise
         forget(docker, name)
         raise StepFailed(f"the migration could not be started: {error.message}") from error
     status = _ended(docker, name, deadline_s)
     tail: dict[str, tuple[str, ...]] = {}
-    with suppress(CommandFailed):  # how it ended is known
+    with suppress(CommandFailed, EngineError):  # how it ended is known
         tail = {} if status == 0 else {name: docker.log_tail(name, LOG_LINES, secrets_in(model))}
         forget(docker, name)
     if status is None:
@@ -69,7 +69,8 @@ def run(docker: Docker, model: Model, name: str, deadline_s: float) -> None:
 
 
 def _has_begun(docker: Docker, name: str) -> bool:
-    """Whether anything of it may have run; raises `CommandFailed` when nobody can tell."""
+    """Whether anything of it may have run; raises `CommandFailed` or `EngineError` when nobody
+    can tell."""
     found = docker.inspect([name])
     state = found[0].state if found else None
     return state is not None and state.status != "created"
@@ -81,7 +82,7 @@ def _ended(docker: Docker, name: str, deadline_s: float) -> int | None:
     try:
         return int(docker.checked(docker.run(waiting, deadline_s=deadline_s), waiting).stdout)
     except DeadlineExceeded:
-        with suppress(CommandFailed):  # it may have ended at this moment
+        with suppress(CommandFailed, EngineError):  # it may have ended at this moment
             docker.do("container", "stop", name)
     docker.checked(docker.run(waiting, deadline_s=SLOW_S), waiting)
     return None

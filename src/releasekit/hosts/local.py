@@ -113,11 +113,11 @@ class LocalHost:
                 return _text(file.read())
         return ""
 
-    def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
+    def write(self, path: str, text: str, *, mode: int = 0o600, lasting: bool = True) -> None:
         with _told(path):
-            self._write(Path(path), text, mode)
+            self._write(Path(path), text, mode, lasting=lasting)
 
-    def _write(self, target: Path, text: str, mode: int) -> None:
+    def _write(self, target: Path, text: str, mode: int, *, lasting: bool) -> None:
         self.make_dir(str(target.parent))
         part = _part(target)
         try:
@@ -126,12 +126,14 @@ class LocalHost:
                 file.write(text)
                 file.flush()
                 os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
+                if lasting:
+                    os.fsync(file.fileno())
             part.replace(target)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        _sync_dir(target.parent)
+        if lasting:
+            _sync_dir(target.parent)
 
     def append(self, path: str, text: str) -> None:
         with _told(path):

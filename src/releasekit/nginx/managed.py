@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from releasekit.errors import DeadlineExceeded, ForeignChange, HostError, RouteRefused
@@ -127,7 +127,13 @@ class ManagedFile:
         same = ["test", path, "-ef", self._directory]
         return self._host.run(same, deadline_s=ASK_S).status == 0
 
-    def put(self, texts: Iterable[str], secret: str, log: str = "") -> None:
+    def put(
+        self,
+        texts: Iterable[str],
+        secret: str,
+        log: str = "",
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> None:
         """Have nginx run the first of `texts` that it takes, or put the old file back; `log` is
         the file for the team's `access_log`s, "" for none.
 
@@ -141,7 +147,10 @@ class ManagedFile:
         host do not come to an end with nginx.
         """
         # An nginx that two projects share tests the files of both.
-        with self._host.lock(self._lock, "reloading nginx", wait_s=TURN_S):
+        turn = self._host.lock(
+            self._lock, "reloading nginx", wait_s=TURN_S, on_wait=lambda _: on_wait()
+        )
+        with turn:
             sweep(self._host, self._directory)
             old = self.read()
             if old is not None and not self.is_own(old):

@@ -202,7 +202,9 @@ class NginxRouter:
         dump = self._container.dump(self._file.nginx, placeholder(services))
         return preview_problem(dump, self._container.managed_path, services)
 
-    def apply(self, upstreams: Sequence[Upstream]) -> bool:
+    def apply(
+        self, upstreams: Sequence[Upstream], on_wait: Callable[[], None] = lambda: None
+    ) -> bool:
         names = sorted(Route(tuple(upstreams)).resolved)
         (loaded, _), peers = together(self._control.look, lambda: self._peers(names))
         nginx = Nginx(self._version_of(loaded))
@@ -223,7 +225,7 @@ class NginxRouter:
         if is_loaded:
             route = same
         else:
-            self._file.put(draft(route), route.secret, logs.text(log) if log else "")
+            self._file.put(draft(route), route.secret, logs.text(log) if log else "", on_wait)
         before = loaded.route.names if loaded is not None and not is_loaded else frozenset[str]()
         self._applied = _Applied(route, _new(passages(route, peers, nginx), route, before))
         return not is_loaded

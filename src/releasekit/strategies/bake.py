@@ -72,9 +72,7 @@ def _new(
             yield replica.service, replica.name
     for step in steps:
         if isinstance(step, Start):
-            for service, count in step.replicas:
-                described = replace(target.service(service), replicas=count)
-                yield from ((service, n) for n in target.replicas(described, step.slot))
+            yield from target.started(step)
 
 
 def _logged(observed: Observed, steps: Sequence[Step]) -> tuple[Step, ...]:

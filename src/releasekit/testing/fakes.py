@@ -45,7 +45,12 @@ class FakeEngine:
         with self.world.touched():
             pass
 
-    def ensure_backing(self, release: str, services: Sequence[str]) -> None:
+    def ensure_backing(
+        self,
+        release: str,
+        services: Sequence[str],
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> None:
         with self.world.touched():
             for service in services:
                 there = self.world.backing.get(service)
@@ -169,7 +174,9 @@ class FakeRouter:
     def problem(self, services: Sequence[str]) -> str:
         return ""
 
-    def apply(self, upstreams: Sequence[Upstream]) -> bool:
+    def apply(
+        self, upstreams: Sequence[Upstream], on_wait: Callable[[], None] = lambda: None
+    ) -> bool:
         with self.world.touched():
             nginx = self.observe()
             known = [u if nginx.resolves else replace(u, standby=()) for u in upstreams]
@@ -258,7 +265,7 @@ class FakeHost:
     def tail(self, path: str, size: int) -> str:
         return self.files.get(path, "")[-size:]
 
-    def write(self, path: str, text: str, *, mode: int = 0o600) -> None:
+    def write(self, path: str, text: str, *, mode: int = 0o600, lasting: bool = True) -> None:
         self.files[path] = text
 
     def append(self, path: str, text: str) -> None:

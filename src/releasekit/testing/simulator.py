@@ -10,14 +10,15 @@ from typing import Any, Literal
 from releasekit import journal as journals
 from releasekit.chain import Reading
 from releasekit.check import checked_plan
-from releasekit.errors import Interrupted, MigrationUnfinished, ReleasekitError
+from releasekit.downtime import Downtime
+from releasekit.errors import Breach, Interrupted, MigrationUnfinished, ReleasekitError
 from releasekit.events import Event, StepStarted
 from releasekit.journal import Journal
 from releasekit.migrating import Decision, require_decided
 from releasekit.observed import Observed
 from releasekit.plan import Plan
-from releasekit.recovery import Earlier, way_back
-from releasekit.runner import Downtime, Runner
+from releasekit.recovery import way_back
+from releasekit.runner import Runner
 from releasekit.strategies.base import Options, Strategy
 from releasekit.strategies.mixed import Mix
 from releasekit.target import Target
@@ -60,7 +61,7 @@ class Simulator:
         world: World,
         options: Options | None = None,
         *,
-        way_back: Callable[[Observed, Observed, str, Earlier | None, Mix], Plan] = way_back,
+        way_back: Callable[..., Plan] = way_back,
     ) -> None:
         self.world = world
         self.options = options
@@ -73,18 +74,9 @@ class Simulator:
         """What there is now, as `Site.observe` tells it."""
         replicas, backing = FakeEngine(self.world).observe()
         router = None if self.world.nginx is None else FakeRouter(self.world)
-        records = self.journal.records()
-        stack = journals.committed(records)
-        return Observed(
-            project=self.world.project,
-            replicas=replicas,
-            backing=backing,
-            nginx=router.observe() if router is not None else None,
-            current=stack[-1] if stack else "",
-            committed=journals.ever_committed(records),
-            held=journals.held(records),
-            migrated=journals.migrated(records),
-        )
+        nginx = router.observe() if router is not None else None
+        seen = Observed(self.world.project, replicas, backing, nginx)
+        return journals.recalled(seen, self.journal.records())
 
     @property
     def current(self) -> str:
@@ -191,7 +183,8 @@ class Simulator:
             return
         previous = _Stored(self.stored[observed.current]) if observed.current else None
         try:
-            plan = self.way_back(before, observed, failed.release, previous, mix)
+            at_once = isinstance(error, Breach)
+            plan = self.way_back(before, observed, failed.release, previous, mix, at_once=at_once)
             ended.plans.append(plan)
             runner = self._runner(ended, lambda: False)
             runner.downtime = downtime
