@@ -144,8 +144,12 @@ def test_the_cutover_keeps_what_the_release_before_answered(
     assert logged(world, LOG) == 0
 
 
-def test_a_path_that_nginx_cannot_write_to_stops_no_route(serving: World, green: Upstream) -> None:
-    world = serving
+@pytest.mark.parametrize("before", ["serving", "logging"])
+def test_a_path_that_nginx_cannot_write_to_stops_no_route(
+    request: pytest.FixtureRequest, world: World, green: Upstream, before: str
+) -> None:
+    """Whether it is the first path, or takes the place of one that is written to right now."""
+    request.getfixturevalue(before)
     world.bake = Bake("/nowhere/releasekit.log", 5.0)
     world.router = world.new_router(world.container)
     world.serve(green)

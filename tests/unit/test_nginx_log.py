@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from releasekit.nginx.language import written
-from releasekit.nginx.log import SECONDS, Log, directives, pieces_of, text
+from releasekit.nginx.log import SECONDS, Log, directives, found, pieces_of, text
 from releasekit.nginx.render import Control, render
 from releasekit.observed import Nginx, Route, Upstream
 
@@ -59,6 +59,11 @@ def test_what_the_team_includes_is_one_line() -> None:
 def test_the_pieces_of_time_are_read_back() -> None:
     assert pieces_of(managed(LOG)) == LOG.pieces
     assert pieces_of("") == ()
+
+
+def test_a_log_at_another_path_is_another_log() -> None:
+    assert found(managed(LOG), PATH) == LOG
+    assert found(managed(LOG), f"{PATH}2") == Log(f"{PATH}2")
 
 
 @given(MOMENTS, LENGTHS)

@@ -55,6 +55,12 @@ def pieces_of(text: str) -> tuple[int, ...]:
     return tuple(map(int, found[1].split("|"))) if found else ()
 
 
+def found(text: str, path: str) -> Log:
+    """The log at `path` as the managed file `text` has it: without pieces where it has another."""
+    is_there = written([_d("alias", path)]).strip() in text
+    return Log(path, pieces_of(text) if is_there else ())
+
+
 def directives(log: Log) -> Iterator[Directive]:
     """For the managed file, that is in `http { }`."""
     yield _d("log_format", FORMAT_NAME, FORMAT)

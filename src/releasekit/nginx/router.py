@@ -236,7 +236,7 @@ class NginxRouter:
         if self._bake is None or not self._control.facts.is_running:
             return None
         now = datetime.fromisoformat(self._clock.utc()).timestamp()
-        log, ends = Log(self._bake.path, logs.pieces_of(file or "")), now + self._bake.seconds
+        log, ends = logs.found(file or "", self._bake.path), now + self._bake.seconds
         if log.is_open(now) and log.is_open(ends + CONFIRM_S):
             return log
         can_write = log.is_open(now) or self.requests.empty()
@@ -255,7 +255,7 @@ class NginxRouter:
         there = self._peers(sorted(Route(tuple(upstreams)).resolved - starting.keys()))
         peers = placed({**there, **starting})
         facts = self._control.facts
-        log = Log(self._bake.path, logs.pieces_of(now)) if self._bake else None
+        log = logs.found(now, self._bake.path) if self._bake else None
         client = facts.gateway or ("" if facts.is_running else SOME_HOST)
         texts = _texts(
             _route(known(upstreams, nginx), None),
