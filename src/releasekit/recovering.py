@@ -16,7 +16,7 @@ from releasekit.holding import unheld
 from releasekit.observed import Observed
 from releasekit.outcome import Outcome
 from releasekit.recovery import way_back
-from releasekit.release import Release, short
+from releasekit.release import TAG, Release, short
 from releasekit.run import Run, run_id
 from releasekit.site import Site
 from releasekit.strategies.blue_green import BlueGreen
@@ -55,7 +55,9 @@ class Recovery:
     def _adopted(self, opened: Mapping[str, Any]) -> Outcome:
         """End an adoption that was cut short: it only writes down what serves. The next `up` goes
         on from there, or adopts it anew."""
-        run = self.begin("recover", self.project, Release(naming.tag_of(str(opened["release"]))))
+        tag = naming.tag_of(str(opened.get("release", "")))
+        release = Release(tag if TAG.fullmatch(tag) else "unknown")  # a damaged record
+        run = self.begin("recover", self.project, release)
         return run.nothing(self.workspace.current_site(), Mix.single(Recreate()))
 
     def _to_current(

@@ -170,6 +170,14 @@ def test_where_the_journal_is_damaged_what_was_taken_over_counts_by_sight() -> N
     assert (seen.current, [r.release for r in seen.replicas]) == (A, [A])
 
 
+def test_an_adoption_of_nothing_known_is_ended_too() -> None:
+    """A file that was damaged may have any record."""
+    shop = Shop(Killed(), 10**9)
+    shop.site.journal.write("begin", "run-1", kind=adopting.KIND)
+    assert shop.recover() == "nothing-to-do"
+    assert journals.open_run(shop.records) is None
+
+
 def test_what_plain_compose_starts_after_a_release_is_not_adopted() -> None:
     shop = Shop(Killed(), 10**9)
     shop.adopt()
