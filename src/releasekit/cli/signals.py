@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOPPING = (
@@ -25,31 +24,55 @@ def stopping(say: Callable[[str], None]) -> Iterator[threading.Event]:
     `say` must not wait for anybody to read it.
     """
     stop = threading.Event()
-
-    def announce() -> None:
-        try:
-            say(STOPPING)
-        finally:
-            stop.set()
-
-    def first(_number: int, _frame: FrameType | None) -> None:
-        for number in before:
-            signal.signal(number, leave)
-        # In a thread: whatever this signal interrupted may hold the lock of the event or of stderr.
-        threading.Thread(target=announce).start()
-
     # A signal that is ignored (`nohup`, a shell's background job) stays so.
     before = {n: h for n in SIGNALS if (h := signal.getsignal(n)) is not signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, first)
+    with heeded(lambda number: heed(number, stop, say)):
+        for number in before:
+            signal.signal(number, lambda *_: None)
+        try:
+            yield stop
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def heeded(on_signal: Callable[[int], None]) -> Iterator[None]:
+    """Have each signal that has a handler told to `on_signal`, in a thread.
+
+    The main thread may be anywhere: in the midst of a lock that `on_signal` needs too, or about to
+    sleep and, in a gap that Python has there, not waking for the signal.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)  # as `set_wakeup_fd` wants it
+
+    def read() -> None:
+        with os.fdopen(reader, "rb", buffering=0) as numbers:
+            while number := numbers.read(1):
+                on_signal(number[0])
+
+    threading.Thread(target=read, daemon=True).start()
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:
-        yield stop
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.set_wakeup_fd(before)
+        os.close(writer)
 
 
-def leave(_number: int, _frame: FrameType | None) -> None:
+def heed(number: int, stop: threading.Event, say: Callable[[str], None]) -> None:
+    """Do what a signal asks for, told by whether there was one before."""
+    if number not in SIGNALS:
+        return
+    if stop.is_set():
+        leave()
+    try:
+        say(STOPPING)
+    finally:
+        stop.set()
+
+
+def leave() -> None:
     """End at once: an exception would only be one more thing to clean up after.
 
     Nothing is lost: every line that was printed is flushed, every journal entry is on disk, the
