@@ -43,9 +43,9 @@ class Calls:
             case StepEnded():
                 self.step = OUTSIDE
 
-    def counts(self) -> Counter[str]:
-        """How many distinct commands each step ran."""
-        return Counter(step for step, _ in set(self.all))
+    def counts(self) -> Counter[tuple[str, ...]]:
+        """How many distinct commands of each kind each step ran."""
+        return Counter((step, *argv[:3]) for step, argv in set(self.all))
 
     def about(self, kind: str) -> set[tuple[str, ...]]:
         """The commands of all steps of this kind."""

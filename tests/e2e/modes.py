@@ -11,15 +11,19 @@ READ_BY_NGINX = "nginx"
 
 def exposed(state: Path) -> set[str]:
     """The files and folders below `state` that others could read or write: could, that is, also if
-    the folders above these let them in."""
+    the folders above these let them in.
+
+    A project's own folder they may read: docker makes it when nginx, started by plain compose,
+    mounts what is not there yet.
+    """
     found = set()
     for path in state.rglob("*"):
         try:
             mode = path.lstat().st_mode
         except FileNotFoundError:
             continue  # it has gone meanwhile
-        # Of a project's folder, `state/shop/nginx`.
-        is_nginxs = READ_BY_NGINX in path.relative_to(state).parts[1:2]
-        if mode & (stat.S_IWGRP | stat.S_IWOTH if is_nginxs else stat.S_IRWXG | stat.S_IRWXO):
+        inner = path.relative_to(state).parts[1:]  # of a project's folder, `state/shop`
+        may_read = not inner or inner[0] == READ_BY_NGINX
+        if mode & (stat.S_IWGRP | stat.S_IWOTH if may_read else stat.S_IRWXG | stat.S_IRWXO):
             found.add(f"{path}: {stat.filemode(mode)}")
     return found
