@@ -37,7 +37,7 @@ WATCHED = (
             for step in plan.steps:
                 steps.append(step)
                 if isinstance(step, ConfirmRoute):
-                    health = [s for s in plan.steps if isinstance(s, AwaitHealthy)]
+                    health = [s for s in steps if isinstance(s, AwaitHealthy)]
                     shown = tuple(r for s in health for r in s.replicas)
                     steps.append(Watch(target.release, shown, seconds, "it has to stay well"))
             return replace(plan, steps=tuple(steps))
