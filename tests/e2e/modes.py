@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 
-READ_BY_NGINX = "nginx"
-"""The one folder whose files others could read, as nginx has to, were they let so far."""
+READ_BY_CONTAINERS = re.compile(r"nginx(/.*)?|releases/[^/]+/files/.*")
+"""What others could read, were they let so far: nginx has to, and whoever runs in a container has
+to read a config file as it may read the team's own."""
 
 
 def exposed(state: Path) -> set[str]:
@@ -22,8 +24,8 @@ def exposed(state: Path) -> set[str]:
             mode = path.lstat().st_mode
         except FileNotFoundError:
             continue  # it has gone meanwhile
-        inner = path.relative_to(state).parts[1:]  # of a project's folder, `state/shop`
-        may_read = not inner or inner[0] == READ_BY_NGINX
+        inner = "/".join(path.relative_to(state).parts[1:])  # of a project's folder, `state/shop`
+        may_read = not inner or READ_BY_CONTAINERS.fullmatch(inner)
         if mode & (stat.S_IWGRP | stat.S_IWOTH if may_read else stat.S_IRWXG | stat.S_IRWXO):
             found.add(f"{path}: {stat.filemode(mode)}")
     return found
