@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from releasekit.bundle import Bundle
 from releasekit.errors import StrategyError
+from releasekit.events import EventSink, Warned
 from releasekit.options import validated
 from releasekit.settings import Settings
 from releasekit.strategies import registry
@@ -54,6 +56,29 @@ def choose(
     if problems:
         raise StrategyError("; ".join(problems))
     return mix
+
+
+def choose_back(
+    settings: Settings, brought: tuple[str, Mapping[str, str]], to: Bundle, events: EventSink
+) -> Mix:
+    """The strategies that `brought` what runs now, to go back to `to`: recreate where only one can
+    run, blue-green where a plugin is no longer there, as users cannot wait until that is mended."""
+    strategy, services = brought
+    try:
+        mix = choose(settings, strategy=strategy or None, services=services)
+    except StrategyError as error:
+        events(Warned(f"{error.message}; it goes back with blue-green"))
+        strategy, services = "blue-green", {}
+        mix = choose(settings, strategy=strategy, services=services)
+    target = to.target()
+    alone = {
+        name: "recreate"
+        for name in to.app
+        if mix.of(target, name).strategy.needs_health and to.must_run_alone(name)
+    }
+    if not alone:
+        return mix
+    return choose(settings, strategy=strategy or None, services={**services, **alone})
 
 
 def _refined(settings: Settings, service: str, strategy: str) -> Mapping[str, Any]:

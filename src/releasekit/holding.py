@@ -187,6 +187,13 @@ def require_free(hold: Mapping[str, Any] | None, wanted: str, doing: str) -> Non
     )
 
 
+def mix_over(hold: Mapping[str, Any] | None, release: str, mix: Mix, *, is_asked: bool) -> Mix:
+    """`mix`, or what this release is held with where nobody asked for anything else; raises `Held`
+    when another one is."""
+    require_free(hold, release, f"releasing {short(release)}")
+    return mix if hold is None or is_asked else restored(hold.get("strategies"))
+
+
 def nothing_held() -> UsageError:
     return UsageError(
         "nothing is held",

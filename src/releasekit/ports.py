@@ -246,10 +246,6 @@ class Router(Protocol):
 
     def observe(self) -> Nginx: ...
 
-    def problem(self, services: Sequence[str]) -> str:
-        """Why nginx would not load a route of `services`, as it is configured; "" if it would."""
-        ...
-
     def apply(self, upstreams: Sequence[Upstream], on_wait: Callable[[], None] = ...) -> bool:
         """Write, test and load the route; starts nginx when it does not run. What `on_wait` raises,
         which is called several times a second while another project has its turn with nginx, ends

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from releasekit import journal as journals
 from releasekit import naming
-from releasekit.errors import StrategyError, UnknownRelease
+from releasekit.errors import UnknownRelease
 from releasekit.events import EventSink, Warned, ignore, unbreakable
 from releasekit.outcome import Freeze, HistoryEntry, Outcome, Status
 from releasekit.release import Release, short
@@ -100,6 +100,7 @@ class Project:
         migration: Decision | None = None,
     ) -> Forecast:
         """What `up` would do; changes nothing."""
+        from releasekit.holding import mix_over
         from releasekit.migrating import decided
         from releasekit.run import planned
         from releasekit.survey import Survey
@@ -111,13 +112,12 @@ class Project:
         site = self._workspace.site(bundle)
         survey = Survey(self._workspace.host, site, draft, bundle)
         observed, facts = together(site.observe, survey.facts)
-        on_preview = hold and self._workspace.shows_previews
-        site.require_route(bundle.target(), observed, on_preview=on_preview)
+        self._require_route(site, bundle, observed, hold=hold)
         adopted = self._workspace.adopted(observed, draft)
         known = adopted.known(observed) if adopted else observed
         known = decided(known, unfinished, migration)
         held, is_asked = self._held(draft.project), bool(strategy or options)
-        mix = self._mix_over(held, bundle, mix, is_asked=is_asked)
+        mix = mix_over(held, bundle.id, mix, is_asked=is_asked)
         plan = planned(mix, known, bundle.target(), self._workspace, hold=hold)
         return survey.forecast(plan, mix, known, facts, is_adopted=adopted is not None)
 
@@ -153,6 +153,7 @@ class Project:
         memory do not suffice.
         """
         from releasekit import room
+        from releasekit.holding import mix_over, require_free
         from releasekit.migrating import decided
         from releasekit.run import planned, run_id
 
@@ -162,18 +163,17 @@ class Project:
         self._workspace.require_disk(draft)
         with self._turn(draft.project, f"up {short(release.tag)}", wait, stop):
             held = self._held(draft.project)
-            self._require_free(held, release.tag)
+            require_free(held, release.tag, f"releasing {short(release.tag)}")
             unfinished = self._workspace.unfinished(draft.project, migration)
             run = self._begin("up", draft.project, release)
             pulled = self._workspace.pulled(draft, self._events, ends.is_set)
             pinned = self._workspace.pinned(pulled)
             is_asked = bool(strategy or options)
-            mix = self._mix_over(held, pinned.bundle, mix, is_asked=is_asked)
+            mix = mix_over(held, pinned.bundle.id, mix, is_asked=is_asked)
             site = self._workspace.site(pinned.bundle)
             observed = site.observe()
             self._require_own(site, observed, adopt=adopt)
-            on_preview = hold and self._workspace.shows_previews
-            site.require_route(pinned.bundle.target(), observed, on_preview=on_preview)
+            self._require_route(site, pinned.bundle, observed, hold=hold)
             adopted = self._workspace.adopted(observed, draft)
             known = adopted.known(observed) if adopted is not None else observed
             known = decided(known, unfinished, migration)
@@ -349,22 +349,9 @@ class Project:
         return choose(self.settings, strategy=strategy, services=services, options=options)
 
     def _mix_back(self, brought: tuple[str, Mapping[str, str]], to: Bundle) -> Mix:
-        """The strategies that `brought` what runs now; recreate where only one can run, and
-        blue-green where a plugin is no longer there: users cannot wait until that is mended."""
-        strategy, services = brought
-        try:
-            mix = self._mix(strategy or None, services)
-        except StrategyError as error:
-            self._events(Warned(f"{error.message}; it goes back with blue-green"))
-            strategy, services = "blue-green", {}
-            mix = self._mix(strategy, services)
-        target = to.target()
-        alone = {
-            name: "recreate"
-            for name in to.app
-            if mix.of(target, name).strategy.needs_health and to.must_run_alone(name)
-        }
-        return self._mix(strategy or None, {**services, **alone}) if alone else mix
+        from releasekit.choosing import choose_back
+
+        return choose_back(self.settings, brought, to, self._events)
 
     def _turn(
         self,
@@ -384,21 +371,10 @@ class Project:
     def _held(self, project: str) -> Mapping[str, Any] | None:
         return journals.hold(self._workspace.journal(project).records())
 
-    def _require_free(self, held: Mapping[str, Any] | None, release: str) -> None:
-        """Raise `Held` when another release than this one, an id or a tag, is held."""
-        from releasekit.holding import require_free
-
-        require_free(held, release, f"releasing {short(release)}")
-
-    def _mix_over(
-        self, held: Mapping[str, Any] | None, bundle: Bundle, mix: Mix, *, is_asked: bool
-    ) -> Mix:
-        """`mix`, or what this release is `held` with where nobody asked for anything else; raises
-        `Held` when another one is."""
-        from releasekit.holding import restored
-
-        self._require_free(held, bundle.id)
-        return mix if held is None or is_asked else restored(held.get("strategies"))
+    def _require_route(self, site: Site, bundle: Bundle, observed: Observed, *, hold: bool) -> None:
+        """Raise `SettingsError` when nginx would not load a route to it, or not show its hold."""
+        on_preview = hold and self._workspace.shows_previews
+        site.require_route(bundle.target(), observed, on_preview=on_preview)
 
     def _immutable(self, release: Release) -> Release:
         naming.require_immutable(release.tag, self.settings.allow_tags)

@@ -171,9 +171,6 @@ class FakeRouter:
             raise ValueError("the world has no nginx")
         return nginx
 
-    def problem(self, services: Sequence[str]) -> str:
-        return ""
-
     def apply(
         self, upstreams: Sequence[Upstream], on_wait: Callable[[], None] = lambda: None
     ) -> bool:
