@@ -48,7 +48,8 @@ class Journal:
 
     def read(self) -> Reading:
         """What it says, whatever has become of it."""
-        return chain.read(self._host.read(self._path) or "", self._host.read(self._head) or "")
+        head = self._host.read(self._head) or ""  # first: an older head is as true
+        return chain.read(self._host.read(self._path) or "", head)
 
     def records(self) -> tuple[Mapping[str, Any], ...]:
         """Every record that can be understood; what is torn or foreign is passed over."""

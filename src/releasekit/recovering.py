@@ -43,10 +43,10 @@ class Recovery:
         """How it ended, once the release that was last committed to serves."""
         records = self.workspace.journal(self.project).records()
         opened, stack = journals.open_run(records), journals.committed(records)
-        if opened is not None and opened.get("kind") == adopting.KIND:
-            return self._adopted(opened)
         if stack:
             return self._to_current(stack[-1], records, opened, stop)
+        if opened is not None and opened.get("kind") == adopting.KIND:
+            return self._adopted(opened)
         if opened is not None and opened.get("release"):
             return self._to_first(str(opened["release"]), opened, stop)
         run = run_id(self.workspace.clock.utc())

@@ -28,7 +28,7 @@ from releasekit.errors import (
     known,
 )
 from releasekit.events import EventSink, PlanMade, RunEnded, RunStarted, Warned
-from releasekit.observed import Observed
+from releasekit.observed import Health, Observed
 from releasekit.outcome import Outcome
 from releasekit.plan import Plan
 from releasekit.recovery import way_back
@@ -302,6 +302,8 @@ class Run:
         if previous is not None:
             site = self._workspace.site(previous)
         site.mend(observed)
+        if previous is not None and at_once:
+            observed = _as_probed(site, observed, previous)
         plan = way_back(before, observed, failed.id, previous, mix, at_once=at_once)
         self._run_back(site, plan, failed.project)
         return observed.current
@@ -328,6 +330,22 @@ class Run:
         runner = site.runner(self._events, threading.Event(), self._downtime)
         runner.must_record = runner.heeds_others = False
         runner.run(plan, self._id)
+
+
+def _as_probed(site: Site, observed: Observed, release: Bundle) -> Observed:
+    """`observed` with what runs of `release` and does not answer well as unhealthy: users are to be
+    led to the others at once, and not after a wait for it."""
+    asked = release.target().asked
+    there = [r for r in observed.of(release.id) if r.running and r.service in asked]
+    try:
+        probes = site.engine.probe(release.id, [(r.service, r.name) for r in there])
+    except ReleasekitError:
+        return observed
+    sick = {name for name, probe in probes.items() if not probe.is_healthy}
+    replicas = (
+        replace(r, health=Health.UNHEALTHY) if r.name in sick else r for r in observed.replicas
+    )
+    return replace(observed, replicas=tuple(replicas))
 
 
 def planned(

@@ -71,7 +71,7 @@ class Runner:
     judges: Callable[[], Sequence[Judge]] = tuple
     """Who judges a release by what users get, besides its health, while it is watched."""
     look_before: Callable[[Watch], None] = lambda _: None
-    """Is told of the watch to come, before users are led anywhere else."""
+    """Is told of the watch to come, before anything of the release is there."""
     must_record: bool = True
     """Whether a journal that cannot be written stops the run: not on the way back."""
     heeds_others: bool = True
@@ -90,6 +90,7 @@ class Runner:
         the next run.
         """
         self._is_committed = not any(isinstance(step, MarkCurrent) for step in plan.steps)
+        self._look_before(plan)
         for number, step in enumerate(plan.steps, start=1):
             if not self._is_committed:
                 self._stop_on_request()
@@ -124,8 +125,6 @@ class Runner:
         began = self.clock.now()
         self.downtime.heed(step, plan, began)
         try:
-            if isinstance(step, Route):
-                self._look_before(plan)
             self._heed_others(step, number, plan)
             self._take(step, plan, run)
         except BaseException as failure:
@@ -138,6 +137,7 @@ class Runner:
         self._record(run, state="end", number=number, step=name, error="")
 
     def _look_before(self, plan: Plan) -> None:
+        """Before the first step: a migration, or a worker that starts, is the release's own too."""
         watches = (step for step in plan.steps if isinstance(step, Watch) and step.beside)
         for watch in watches:
             self.look_before(watch)

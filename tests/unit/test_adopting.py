@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -58,6 +59,7 @@ class Host(FakeHost):
         super().__init__()
         self.error, self.left = error, ends_at
         self.changed: list[list[str]] = []
+        self.web: dict[str, object] = WEB
 
     def well(self) -> None:
         self.left = 10**9
@@ -88,7 +90,7 @@ class Host(FakeHost):
         if "ls" in argv:
             return Completed(0, "c1 shop\n", "")
         if "inspect" in argv:
-            return Completed(0, json.dumps([WEB]), "")
+            return Completed(0, json.dumps([self.web]), "")
         self.changed.append([*argv])
         return Completed(0, "", "")
 
@@ -148,6 +150,22 @@ def test_wherever_an_adoption_is_cut_short_recovery_touches_nothing_and_the_next
         if not was_cut:
             break
     assert ends_at > len(shop.records) > 0
+
+
+def test_what_was_taken_over_and_is_down_since_is_brought_back() -> None:
+    """As after a power cut between the record of it and the record of its end."""
+    for ends_at in count(1):
+        shop = Shop(Killed(), ends_at)
+        with suppress(Killed):
+            shop.adopt()
+        shop.host.well()
+        if journals.committed(shop.records):
+            break
+    assert journals.open_run(shop.records) is not None
+    shop.host.web = {**WEB, "State": {"Status": "exited"}}
+    with pytest.raises(ReleasekitError):  # there is no docker here that would start it
+        shop.recover()
+    assert "Start" in [record.get("step") for record in shop.records]
 
 
 def test_what_is_merely_stored_tells_nobody_whose_a_container_is() -> None:

@@ -462,3 +462,20 @@ def test_what_this_run_does_is_no_change_by_others() -> None:
     assert observer.changed() == ("web was removed", "stranger was created")
     observer.stop(["a"])
     assert observer.changed() == ("stranger was created",)
+
+
+def test_logs_that_docker_does_not_tell_in_time_are_none() -> None:
+    """They only explain a failure, and must not take its place."""
+    late = Docker(Script(logs=DeadlineExceeded("`docker logs` did not end within 10 s")))
+    assert late.log_tail("shop-web-1", 20, frozenset()) == ()
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_an_engine_that_goes_away_is_not_what_compose_says(status: int) -> None:
+    away = docker(status, stderr="Cannot connect to the Docker daemon at unix:///x. Is it running?")
+    model = {"name": "shop", "services": {}}
+    if status == 0:  # nginx may print what it likes
+        assert "Cannot connect" in away.compose_said(model, ["run"])
+        return
+    with pytest.raises(EngineError):
+        away.compose_said(model, ["run"])

@@ -432,3 +432,20 @@ def test_a_migration_without_an_end_is_unfinished(journal: Journal, state: str) 
 def test_a_record_of_a_migration_that_does_not_say_whose_is_passed_over(journal: Journal) -> None:
     journal.write("migration", "run-1", state="begins")
     assert unfinished(journal.records()) is None
+
+
+def test_a_record_that_is_written_while_somebody_reads_damages_nothing(
+    journal: Journal, host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.write("begin", "run-1", kind="up", release=A)
+    read = host.read
+
+    def meanwhile(path: str) -> str | None:
+        text = read(path)
+        monkeypatch.setattr(host, "read", read)
+        journal.write("step", "run-1", state="begin", number=1, step="Start", what="web x1")
+        return text
+
+    monkeypatch.setattr(host, "read", meanwhile)
+    assert journal.read().is_whole
+    assert journal.read().is_whole

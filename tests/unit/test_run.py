@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
 
 from releasekit.downtime import Downtime
 from releasekit.errors import (
+    Breach,
     DeadlineExceeded,
     EngineError,
     HostError,
@@ -21,12 +22,14 @@ from releasekit.errors import (
     ReleasekitError,
     StepFailed,
 )
-from releasekit.events import Event, RunEnded, Warned, ignore
+from releasekit.events import Event, PlanMade, RunEnded, Warned, ignore
 from releasekit.observed import Nginx, Observed, Replica, Route, Upstream
 from releasekit.plan import Plan
+from releasekit.ports import Probe
 from releasekit.release import Release
 from releasekit.run import TRIES, Run
-from releasekit.steps import Remove, Stop
+from releasekit.steps import AwaitHealthy, Remove, Stop
+from releasekit.steps import Route as RouteStep
 from releasekit.strategies.blue_green import BlueGreen
 from releasekit.strategies.mixed import Mix
 from releasekit.target import Service, Target
@@ -76,6 +79,8 @@ class Site:
     plays: list[Callable[[], None]]
     journal: Journal = field(default_factory=Journal)
     mended: int = 0
+    sick: frozenset[str] = frozenset()
+    """The replicas that do not answer well."""
 
     @property
     def store(self) -> Any:
@@ -92,6 +97,13 @@ class Site:
 
     def mend(self, observed: Observed) -> None:
         self.mended += 1
+
+    @property
+    def engine(self) -> Any:
+        return self
+
+    def probe(self, release: str, replicas: Sequence[tuple[str, str]]) -> dict[str, Probe]:
+        return {name: Probe(name not in self.sick, "") for _, name in replicas}
 
     def run(self, plan: Any, run: str) -> None:
         self.plays.pop(0)()
@@ -163,6 +175,24 @@ def test_whatever_fails_the_previous_release_is_brought_back(
     assert went_back
     assert [e.result for e in events if isinstance(e, RunEnded)] == [result]
     assert site.journal.written[-1][1]["result"] == result
+
+
+def test_after_a_breach_users_are_led_to_those_of_the_old_release_that_answer_at_once() -> None:
+    """To wait for the others would keep them with the bad one."""
+    blue, sick = replica(OLD, "blue"), replace(replica(OLD, "blue"), name="sick", id="id-sick")
+    half_way = observed(blue, sick, replica(NEW, "green"), serving="green")
+    plays = [fail(Breach("it is bad")), lambda: None]
+    site = Site([half_way, BACK], plays, sick=frozenset({sick.name}))
+    events: list[Event] = []
+
+    with pytest.raises(ReleaseFailed):
+        run(site, events)
+
+    plan = [event.plan for event in events if isinstance(event, PlanMade)][-1]
+    awaited = next(step for step in plan.steps if isinstance(step, AwaitHealthy))
+    route = next(step for step in plan.steps if isinstance(step, RouteStep))
+    assert awaited.replicas == (("web", blue.name),)
+    assert [upstream.replicas for upstream in route.upstreams] == [(blue.name,)]
 
 
 def test_nginx_would_start_with_what_it_serves_before_a_run_and_on_its_way_back() -> None:

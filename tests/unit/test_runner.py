@@ -603,13 +603,13 @@ def test_what_users_do_not_notice_goes_on_meanwhile_and_so_does_the_way_back() -
     runner.run(Plan("test", B, "", (RouteStep(ROUTE, ""),)), "run-1")
 
 
-def test_how_users_fare_before_a_watched_release_is_looked_at_before_its_route() -> None:
+def test_how_users_fare_before_a_watched_release_is_looked_at_before_its_first_step() -> None:
+    """A migration, or a worker, is the release's own as well."""
     made = started()
-    runner, served = made.runner(), []
+    runner, begun = made.runner(), []
 
     def look_before(watch: Watch) -> None:
-        nginx = FakeRouter(made.world).observe()
-        served.append(nginx.loaded.names if nginx.loaded else frozenset())
+        begun.append(made.told(StepStarted))
 
     runner.look_before = look_before
     pairs, beside = (("web", WEB),), (("web", "shop-web-1"),)
@@ -621,4 +621,4 @@ def test_how_users_fare_before_a_watched_release_is_looked_at_before_its_route()
         Watch(B, pairs, 1.0, "the bake", A, beside),
     )
     runner.run(Plan("test", B, "", steps), "run-1")
-    assert served == [frozenset()]
+    assert begun == [[]]

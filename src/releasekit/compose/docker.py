@@ -72,8 +72,13 @@ class Docker:
         return self.checked(done, ["compose", *args]).stdout
 
     def compose_said(self, model: Mapping[str, Any], args: Sequence[str]) -> str:
-        """All that `docker compose <args>` prints, however it ends; it may have to pull first."""
+        """All that `docker compose <args>` prints, however it ends; it may have to pull first.
+
+        Raises `EngineError` when the engine does not answer."""
         done = self._run_compose(model, args, SLOW_S)
+        gone = engine_problem(done.stderr) if done.status else None
+        if gone is not None:
+            raise gone
         return done.stdout + done.stderr
 
     def _run_compose(
@@ -105,9 +110,13 @@ class Docker:
         return tuple(ContainerInspectResult(**item) for item in json.loads(done.stdout or "[]"))
 
     def log_tail(self, name: str, lines: int, secrets: frozenset[str]) -> tuple[str, ...]:
-        """The last lines that a container logged, without these secrets and fit to be shown."""
+        """The last lines that a container logged, without these secrets and fit to be shown; none
+        where Docker does not tell in time, for what explains a failure must not take its place."""
         logs = ["container", "logs", "--tail", str(lines), name]
-        done = self.run(logs, deadline_s=LOG_S)
+        try:
+            done = self.run(logs, deadline_s=LOG_S)
+        except DeadlineExceeded:
+            return ()
         return tuple(redact(clean(done.stdout + done.stderr), secrets).splitlines()[-lines:])
 
     def pull(self, image: str, is_stopped: Callable[[], bool] | None = None) -> None:
