@@ -109,7 +109,7 @@ class Run:
         plan = planned(mix, observed, bundle.target(), self._workspace, hold=hold)
         serving = observed.current if hold else bundle.id
         self._events(PlanMade(plan))
-        site.mend(observed)
+        site.mend(observed, partial(_heed, stop))
         if plan.is_empty:
             self._record_well(site, bundle.id, mix)
             return self._ended("nothing-to-do", bundle.id, mix, observed, serving)
@@ -146,7 +146,7 @@ class Run:
         self._make_room(held.project)
         plan, release = holding.dropped(observed, held, current, mix), held.release
         self._events(PlanMade(plan))
-        site.mend(observed)
+        site.mend(observed, partial(_heed, stop))
         self._record_begin(site, release, mix)
         what, serving = f"{short(release)} is still held", observed.current
         self._take_away(plan, site, stop, release, what, serving)
@@ -163,7 +163,7 @@ class Run:
         self._make_room(observed.project)
         release = plan.release
         self._events(PlanMade(plan))
-        site.mend(observed)
+        site.mend(observed, partial(_heed, stop))
         if plan.is_empty:
             self._record_well(site, release, mix)
             return self._ended("nothing-to-do", "", mix, observed, "")
@@ -330,6 +330,11 @@ class Run:
         runner = site.runner(self._events, threading.Event(), self._downtime)
         runner.must_record = runner.heeds_others = False
         runner.run(plan, self._id)
+
+
+def _heed(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Interrupted("stopped on request before anything was changed")
 
 
 def _as_probed(site: Site, observed: Observed, release: Bundle) -> Observed:

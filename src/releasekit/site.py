@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from releasekit import journal as journals
@@ -124,10 +124,11 @@ class Site:
         self.router.adopt(copy)
         return copy
 
-    def mend(self, observed: Observed) -> None:
-        """Have nginx's file lead where the route leads that nginx serves, if anything does."""
+    def mend(self, observed: Observed, on_wait: Callable[[], None] = lambda: None) -> None:
+        """Have nginx's file lead where the route leads that nginx serves, if anything does. What
+        `on_wait` raises ends a wait for nginx."""
         if self.router is not None and observed.nginx is not None and observed.nginx.running:
-            self.router.mend()
+            self.router.mend(on_wait)
 
     def _observe_nginx(self) -> Nginx | None:
         return self.router.observe() if self.router is not None else None

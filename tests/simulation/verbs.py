@@ -71,12 +71,13 @@ class Site:
         self.world = simulator.world
         self.journal = simulator.journal
         self.store: Any = self
+        self.engine = FakeEngine(self.world)
         simulator.stored |= targets
 
     def require_own(self, observed: Observed) -> None:
         """Nobody edits a file in this world."""
 
-    def mend(self, observed: Observed) -> None:
+    def mend(self, observed: Observed, on_wait: Callable[[], None] = lambda: None) -> None:
         """There is none."""
 
     def observe(self) -> Observed:

@@ -81,6 +81,8 @@ class Site:
     mended: int = 0
     sick: frozenset[str] = frozenset()
     """The replicas that do not answer well."""
+    heed: Callable[[], None] = lambda: None
+    """What ends the wait for nginx."""
 
     @property
     def store(self) -> Any:
@@ -95,7 +97,8 @@ class Site:
     def runner(self, events: Any, stop: threading.Event, downtime: Downtime) -> Any:
         return self
 
-    def mend(self, observed: Observed) -> None:
+    def mend(self, observed: Observed, on_wait: Callable[[], None] = lambda: None) -> None:
+        self.heed = on_wait
         self.mended += 1
 
     @property
@@ -210,6 +213,18 @@ def test_nginx_would_start_with_what_it_serves_before_a_run_and_on_its_way_back(
         run(site, [])
 
     assert mended == [1, 2]
+
+
+def test_a_signal_ends_the_wait_for_nginx_before_the_run_begins() -> None:
+    site, stop = Site([HALF_WAY], [lambda: None]), threading.Event()
+    workspace, real, bundle = (cast("Any", each) for each in (Workspace(site), site, Bundle(NEW)))
+    made = Run("up", "shop", Bundle(NEW).release, workspace, ignore, {})
+    made.to(bundle, Mix.single(BlueGreen()), real, BACK, stop)
+
+    site.heed()
+    stop.set()
+    with pytest.raises(Interrupted, match="before anything was changed"):
+        site.heed()
 
 
 def test_it_would_also_once_what_is_left_of_a_first_release_is_gone() -> None:

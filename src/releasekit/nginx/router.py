@@ -153,7 +153,7 @@ class NginxRouter:
         """Keep a copy of the managed file, and let it be replaced, whoever edited it."""
         self._file.adopt(copy)
 
-    def mend(self) -> None:
+    def mend(self, on_wait: Callable[[], None] = lambda: None) -> None:
         """Have the file lead where the route leads that nginx has loaded.
 
         It does not after a run that was killed, or a master that did not take a route: nginx would
@@ -170,7 +170,7 @@ class NginxRouter:
         if is_loaded and mark.is_whole(text or ""):
             return
         if loaded.route.resolved <= self._peers(sorted(loaded.route.resolved)).keys():
-            self.apply(loaded.route.upstreams)
+            self.apply(loaded.route.upstreams, on_wait)
 
     def log_problem(self) -> str:
         """Why nginx, as it is configured, would log nothing for the bake; "" if it would."""
