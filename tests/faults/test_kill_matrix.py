@@ -124,6 +124,7 @@ def test_killed_at_any_step_of_the_way_back_one_command_puts_it_right(
     failing = team.plan(second).index("ConfirmRoute") + 1
     with team.load() as load:
         for number in count(failing + 1):
+            team.take_away()
             ran = team.up(second, at(failing, "error"), at(number, "kill"))
             team.up(first).ended(0)
             assert_settled(team, first)
@@ -144,6 +145,7 @@ def test_killed_at_any_step_of_the_recovery_one_more_command_puts_it_right(
     dying = team.plan(second).index("Start") + 1
     with team.load() as load:
         for number in count(1):
+            team.take_away()
             team.up(second, at(dying, "kill")).ended(-9)
             ran = team.up(second, at(number, "kill"))
             team.up(second).ended(0)
