@@ -8,6 +8,7 @@ import secrets
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from releasekit.compose.docker import Docker
 from releasekit.compose.manifest import pull_sizes
 from releasekit.hosts.local import LocalHost
-from tests.e2e.shop import DEADLINE_S, Ran, docker
+from tests.e2e.shop import DEADLINE_S, Ran, Running, docker
 from tests.faults.registry import Registry
 from tests.faults.stage import Pair, Team, assert_settled, command_lines, processes_of
 from tests.faults.watcher import Watcher, forms
@@ -111,15 +112,23 @@ def test_a_pull_that_dies_half_way_changes_nothing_and_the_next_one_ends_well(
     assert_settled(remote.team, remote.sha)
 
 
-@pytest.mark.slow
-def test_a_signal_ends_a_pull_that_hangs_and_nothing_is_changed(remote: Remote) -> None:
-    shop, wire = remote.team.shop, remote.registry.wire
-    before = shop.containers()
+@contextmanager
+def pull_that_hangs(remote: Remote) -> Iterator[Running]:
+    """`up` in the midst of a pull of which no more comes."""
+    wire = remote.registry.wire
     wire.cut_after(PART, sticks=True)
     environ = remote.environ(remote.registry.password)
-    with shop.running("up", "--json", remote.sha, **environ) as up:
+    with remote.team.shop.running("up", "--json", remote.sha, **environ) as up:
         up.wait_for_step("Pull")
         assert wire.is_over.wait(DEADLINE_S)
+        yield up
+
+
+@pytest.mark.slow
+def test_a_signal_ends_a_pull_that_hangs_and_nothing_is_changed(remote: Remote) -> None:
+    shop = remote.team.shop
+    before = shop.containers()
+    with pull_that_hangs(remote) as up:
         began = time.monotonic()
         up.signal(signal.SIGTERM)
         ran = up.finish().ended(130)
@@ -136,15 +145,12 @@ def test_a_pull_that_outlives_its_killed_run_is_waited_for_or_ended(
 ) -> None:
     shop, wire = remote.team.shop, remote.registry.wire
     before = shop.containers()
-    wire.cut_after(PART, sticks=True)
-    environ = remote.environ(remote.registry.password)
-    with shop.running("up", "--json", remote.sha, **environ) as up:
-        up.wait_for_step("Pull")
-        assert wire.is_over.wait(DEADLINE_S)
+    with pull_that_hangs(remote) as up:
         up.signal(signal.SIGKILL)
         up.finish().ended(-signal.SIGKILL)
     (orphan,) = processes_of(shop)
     assert remote.image in orphan
+    environ = remote.environ(remote.registry.password)
     with shop.running("up", "--json", remote.sha, **environ) as following:
         told = following.wait_for("warned", lambda said: "left behind" in said["message"])
         assert "`docker image pull" in told["message"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -27,8 +27,9 @@ from releasekit.settings import Settings
 from releasekit.strategies.mixed import Mix
 from releasekit.strategies.recreate import Recreate
 from releasekit.target import Service
-from releasekit.testing import FakeClock, FakeHost, Killed
+from releasekit.testing import FakeClock, Killed
 from releasekit.workspace import Workspace
+from tests.unit.scripted import Script
 
 SHA = "a" * 40
 A = f"{SHA}~1"
@@ -51,15 +52,22 @@ WEB = {
 }
 
 
-class Host(FakeHost):
+class Host(Script):
     """One container of plain compose's runs on it. The file operation number `ends_at` fails with
     `error`, and all that come after it until it is `well` again."""
 
     def __init__(self, error: Exception, ends_at: int) -> None:
-        super().__init__()
+        super().__init__(ls=Completed(0, "c1 shop\n", ""))
         self.error, self.left = error, ends_at
-        self.changed: list[list[str]] = []
-        self.web: dict[str, object] = WEB
+        self.runs(WEB)
+
+    def runs(self, container: Mapping[str, object]) -> None:
+        self.answers["inspect"] = Completed(0, json.dumps([container]), "")
+
+    @property
+    def changed(self) -> list[list[str]]:
+        """The commands that do more than look."""
+        return [argv for argv in self.asked if not {*argv} & self.answers.keys()]
 
     def well(self) -> None:
         self.left = 10**9
@@ -76,23 +84,6 @@ class Host(FakeHost):
         self.left -= 1
         if self.left <= 0:
             raise self.error
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        deadline_s: float,
-        stdin: str = "",
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-        is_stopped: Callable[[], bool] | None = None,
-    ) -> Completed:
-        if "ls" in argv:
-            return Completed(0, "c1 shop\n", "")
-        if "inspect" in argv:
-            return Completed(0, json.dumps([self.web]), "")
-        self.changed.append([*argv])
-        return Completed(0, "", "")
 
 
 class Shop:
@@ -162,7 +153,7 @@ def test_what_was_taken_over_and_is_down_since_is_brought_back() -> None:
         if journals.committed(shop.records):
             break
     assert journals.open_run(shop.records) is not None
-    shop.host.web = {**WEB, "State": {"Status": "exited"}}
+    shop.host.runs({**WEB, "State": {"Status": "exited"}})
     with pytest.raises(ReleasekitError):  # there is no docker here that would start it
         shop.recover()
     assert "Start" in [record.get("step") for record in shop.records]
